@@ -1,0 +1,223 @@
+"""A row class, once: from it follow the Arrow schema, the checks on write and read, and the documentation."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Row = TypeVar("Row")
+
+ARROW_TYPES: Mapping[Any, pa.DataType] = {
+    str: pa.string(),
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+}
+
+
+class ManifestError(Exception):
+    """A manifest breaks a promise of its schema; the text says where, what was found, what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a row class says of one of its fields, beside the Python type."""
+
+    doc: str
+    type: pa.DataType | None = None
+    low: float | None = None
+    high: float | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Marks the one field whose mapping is spread over columns of their own (the numbers that were drawn)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column of a manifest."""
+
+    name: str
+    type: pa.DataType
+    nullable: bool
+    column: Column
+    allowed: tuple[str, ...] = ()
+
+    @property
+    def arrow(self) -> pa.Field:
+        """The Arrow field; the documentation travels as its metadata."""
+        return pa.field(self.name, self.type, nullable=self.nullable, metadata={"doc": self.column.doc})
+
+
+def _resolve(name: str, annotation: Any, *, always_nullable: bool = False) -> Field:
+    """Return the column that an `Annotated[type, Column(...)]` describes."""
+    if get_origin(annotation) is not Annotated:
+        raise TypeError(f"row field '{name}' needs Annotated[type, Column(...)], found {annotation!r}")
+    python_type, *extras = get_args(annotation)
+    column = next(extra for extra in extras if isinstance(extra, Column))
+    nullable = always_nullable
+    if get_origin(python_type) in (Union, types.UnionType):
+        options = [option for option in get_args(python_type) if option is not type(None)]
+        nullable = nullable or len(options) < len(get_args(python_type))
+        (python_type,) = options
+    allowed: tuple[str, ...] = ()
+    if get_origin(python_type) is Literal:
+        allowed, python_type = get_args(python_type), str
+    arrow_type = column.type if column.type is not None else ARROW_TYPES[python_type]
+    return Field(name, arrow_type, nullable, column, allowed)
+
+
+def columns_of(row: type) -> tuple[Field, ...]:
+    """Return the columns that a row class declares, in its order, the spread field left out."""
+    hints = get_type_hints(row, include_extras=True)
+    return tuple(_resolve(field.name, hints[field.name]) for field in fields(row) if not _is_spread(hints[field.name]))
+
+
+def _is_spread(annotation: Any) -> bool:
+    return any(isinstance(extra, Spread) for extra in getattr(annotation, "__metadata__", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema(Generic[Row]):
+    """A manifest's schema: its row class, and what is drawn on top of it.
+
+    Attributes:
+        row: the row class.
+        version: raised whenever a column changes its name, type or meaning.
+        drawn: columns that the row's spread field holds, nullable throughout.
+    """
+
+    row: type[Row]
+    version: int
+    drawn: tuple[Field, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The row class's name, as the footer states it."""
+        return self.row.__name__
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Every column, the drawn ones last."""
+        return (*columns_of(self.row), *self.drawn)
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema."""
+        return pa.schema([field.arrow for field in self.fields])
+
+    def table(self, rows: Sequence[Row]) -> pa.Table:
+        """Return the rows as a checked Arrow table.
+
+        Raises:
+            ManifestError: where a value breaks the schema.
+        """
+        spread = _spread_name(self.row)
+        drawn_names = {field.name for field in self.drawn}
+        arrays = []
+        for field in self.fields:
+            if field.name in drawn_names:
+                values = [getattr(row, str(spread)).get(field.name) for row in rows]
+            else:
+                values = [getattr(row, field.name) for row in rows]
+            arrays.append(_array(values, field, self.name))
+        table = pa.Table.from_arrays(arrays, schema=self.arrow)
+        self.check(table, where=self.name)
+        return table
+
+    def rows(self, table: pa.Table) -> list[Row]:
+        """Return a checked table's rows as objects of the row class."""
+        spread = _spread_name(self.row)
+        names = [field.name for field in columns_of(self.row)]
+        values = [table.column(name).to_pylist() for name in names]
+        if spread is None:
+            return [self.row(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
+        drawn = table.select([field.name for field in self.drawn]).to_pylist()
+        return [
+            self.row(**dict(zip(names, row, strict=True)), **{spread: _present(numbers)})
+            for row, numbers in zip(zip(*values, strict=True), drawn, strict=True)
+        ]
+
+    def check(self, table: pa.Table, *, where: str) -> None:
+        """Check names, types, nulls, ranges, closed sets and patterns of every column.
+
+        Raises:
+            ManifestError: at the first column that breaks the schema.
+        """
+        expected, found = self.arrow.names, table.schema.names
+        if list(found) != list(expected):
+            raise ManifestError(f"{where}: columns are {list(found)}; expected {list(expected)}")
+        for field in self.fields:
+            _check_column(table.column(field.name), field, where)
+
+
+def drawn_fields(classes: Iterable[type]) -> tuple[Field, ...]:
+    """Return the columns of classes of drawn numbers, every one nullable: not every copy draws every number."""
+    return tuple(
+        _resolve(field.name, get_type_hints(cls, include_extras=True)[field.name], always_nullable=True)
+        for cls in classes
+        for field in fields(cls)
+    )
+
+
+def _present(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _spread_name(row: type) -> str | None:
+    hints = get_type_hints(row, include_extras=True)
+    return next((field.name for field in fields(row) if _is_spread(hints[field.name])), None)
+
+
+def _array(values: list[Any], field: Field, where: str) -> pa.Array:
+    try:
+        return pa.array(values, type=field.type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise ManifestError(f"{where}: column '{field.name}' does not hold {field.type}: {error}") from error
+
+
+def _check_column(column: pa.ChunkedArray, field: Field, where: str) -> None:
+    place = f"{where}: column '{field.name}'"
+    if column.type != field.type:
+        raise ManifestError(f"{place} has type {column.type}; expected {field.type}")
+    if not field.nullable and column.null_count:
+        raise ManifestError(f"{place} holds {column.null_count} nulls; expected none")
+    _expect(column, _in_range(column, field.column), place, _range_text(field.column))
+    if field.allowed:
+        allowed = pa.array([*field.allowed, None], type=pa.string())
+        _expect(column, pc.is_in(column, value_set=allowed), place, f"one of {', '.join(field.allowed)}")
+    if field.column.pattern is not None:
+        matches = pc.match_substring_regex(column, field.column.pattern)
+        _expect(column, matches, place, f"text matching {field.column.pattern}")
+
+
+def _in_range(column: pa.ChunkedArray, bounds: Column) -> pa.ChunkedArray | None:
+    conditions = []
+    if bounds.low is not None:
+        conditions.append(pc.greater_equal(column, bounds.low))
+    if bounds.high is not None:
+        conditions.append(pc.less_equal(column, bounds.high))
+    if not conditions:
+        return None
+    return conditions[0] if len(conditions) == 1 else pc.and_(*conditions)
+
+
+def _range_text(bounds: Column) -> str:
+    low = "-inf" if bounds.low is None else f"{bounds.low:g}"
+    high = "inf" if bounds.high is None else f"{bounds.high:g}"
+    return f"a number in [{low}, {high}]"
+
+
+def _expect(column: pa.ChunkedArray, holds: pa.ChunkedArray | None, place: str, expected: str) -> None:
+    if holds is None or pc.all(holds, skip_nulls=True).as_py() in (True, None):
+        return
+    wrong = column.filter(pc.invert(pc.fill_null(holds, True)))
+    examples = pc.unique(wrong).to_pylist()[:3]
+    raise ManifestError(f"{place} holds {examples} ({len(wrong)} rows); expected {expected}")

@@ -1,0 +1,136 @@
+"""One frozen row class per manifest: the columns that other tools rely on, each with its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import pyarrow as pa
+
+from manifests.columns import Column, Schema, Spread
+
+Split = Literal["train", "leak_probe", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "leak_probe", "val", "test")
+DeliveredSplit = Literal["train", "val", "test"]
+Status = Literal[
+    "ok",
+    "empty",
+    "unreadable",
+    "missing",
+    "not_an_image",
+    "truncated",
+    "undecodable",
+    "unsupported",
+    "too_large",
+    "unlabelled",
+    "label_conflict",
+    "duplicate",
+    "crosses_test",
+]
+Scalar = float | bool
+
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmRow:
+    """The columns that every image manifest has."""
+
+    film_id: Annotated[str, Column("sha256 of the raw file, hex", pattern=SHA256)]
+    path: Annotated[str, Column("POSIX path of the file, relative to the folder that this manifest describes")]
+    label: Annotated[str | None, Column("class; null where none could be read")]
+    label_index: Annotated[int | None, Column("index of the class in the footer's 'classes'", pa.int16(), low=0)]
+    group_id: Annotated[str | None, Column("patient group: films of one group show one patient")]
+    split: Annotated[Split | None, Column("the split the film is assigned to; null before, or where set aside")]
+    status: Annotated[Status, Column("ok, or why the film is set aside")]
+    reason: Annotated[str | None, Column("what was found and what was expected; null where status is ok")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedRow(FilmRow):
+    """One raw file, good or bad."""
+
+    film_id: Annotated[  # type: ignore[assignment]  # a file that cannot be read has no hash
+        str | None, Column("sha256 of the raw file, hex; null where the file cannot be read", pattern=SHA256)
+    ]
+    width: Annotated[int | None, Column("pixels across", pa.int32(), low=1)]
+    height: Annotated[int | None, Column("pixels down", pa.int32(), low=1)]
+    mode: Annotated[str | None, Column("Pillow's name of the pixel layout: L, RGB, RGBA, P, I;16, CMYK")]
+    format: Annotated[str | None, Column("what the bytes are, whatever the file's extension says: JPEG, PNG")]
+    file_bytes: Annotated[int | None, Column("size of the file, bytes", low=0)]
+    bits_per_pixel: Annotated[float | None, Column("8 x file_bytes / (width x height)", low=0)]
+    jpeg_quality: Annotated[
+        int | None,
+        Column("IJG quality whose luma quantization table is nearest the file's", pa.int16(), low=1, high=100),
+    ]
+    exact_duplicate_of: Annotated[str | None, Column("path of the film with the same bytes that is kept instead")]
+    near_duplicate_of: Annotated[
+        str | None, Column("path of a film that shows the same radiograph in other bytes; both stay in the set")
+    ]
+    delivered_split: Annotated[DeliveredSplit | None, Column("the split that the folder or the CSV names")]
+    crop_lost: Annotated[
+        float | None, Column("share of the film's area that the 2020 crop cuts away", low=0, high=1)
+    ]
+    pad_added: Annotated[
+        float | None, Column("share of the frame that the 2020 crop fills with black", low=0, high=1)
+    ]
+    warning: Annotated[str | None, Column("what is odd about a film that can be used all the same")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitRow(FilmRow):
+    """One film that the audit passed, and where it goes."""
+
+    delivered_split: Annotated[DeliveredSplit | None, Column("the split that the folder or the CSV names")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRow(FilmRow):
+    """One encoded image of the data set."""
+
+    shard: Annotated[str | None, Column("file under shards/ that holds the bytes; null in the folder layout")]
+    index: Annotated[int | None, Column("row within the shard; null in the folder layout", pa.int32(), low=0)]
+    sha256: Annotated[str, Column("of the encoded bytes, hex", pattern=SHA256)]
+    encoded_bytes: Annotated[int, Column("length of the encoded image, bytes", low=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormalizedRow(ImageRow):
+    """One film in the common frame."""
+
+    scale_x: Annotated[float, Column("pixels of the frame per pixel of the raw film, across", low=0)]
+    scale_y: Annotated[float, Column("pixels of the frame per pixel of the raw film, down", low=0)]
+    film_left: Annotated[int, Column("first column of the frame that shows film", pa.int32(), low=0)]
+    film_top: Annotated[int, Column("first row of the frame that shows film", pa.int32(), low=0)]
+    film_right: Annotated[int, Column("one past the last column that shows film", pa.int32(), low=1)]
+    film_bottom: Annotated[int, Column("one past the last row that shows film", pa.int32(), low=1)]
+    lost: Annotated[float, Column("share of the film's area that the policy cut away", low=0, high=1)]
+    padded: Annotated[float, Column("share of the frame that shows no film", low=0, high=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentedRow(ImageRow):
+    """One image of the training set: an original or one of its copies."""
+
+    copy: Annotated[int, Column("0 is the original, 1..N its copies", pa.int16(), low=0)]
+    unfilled: Annotated[float, Column("share of pixels that came from outside the film", low=0, high=1)]
+    drawn: Annotated[Mapping[str, Scalar], Spread()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionRow(FilmRow):
+    """What the network says of one film."""
+
+    predicted: Annotated[str, Column("the class with the highest probability")]
+    predicted_index: Annotated[int, Column("its index in the footer's 'classes'", pa.int16(), low=0)]
+    correct: Annotated[bool, Column("whether it is the film's label")]
+    probabilities: Annotated[
+        list[float], Column("softmax over the classes, in the footer's order", pa.list_(pa.float32()))
+    ]
+
+
+AUDITED = Schema(AuditedRow, version=1)
+SPLIT = Schema(SplitRow, version=1)
+NORMALIZED = Schema(NormalizedRow, version=1)
+PREDICTIONS = Schema(PredictionRow, version=1)

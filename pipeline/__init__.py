@@ -1,0 +1,1 @@
+"""How the pipeline is run: the command line, the catalogue of stages, parameters and workers."""

@@ -1,0 +1,1 @@
+"""What is done: six stages, and the rooms they draw on (films, learning, statistics, reporting)."""

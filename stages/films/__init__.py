@@ -1,0 +1,1 @@
+"""Pixels: decode, geometry, photometry, encode. Bytes and arrays in, arrays and bytes out; no files."""

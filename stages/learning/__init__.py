@@ -1,0 +1,1 @@
+"""Networks, batches and the training loop: the only room that imports torch."""

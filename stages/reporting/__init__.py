@@ -1,0 +1,1 @@
+"""Plots and HTML pages made of figures that the stages hand over."""

@@ -1,0 +1,1 @@
+"""Splits, scores, intervals and probes: numpy in, numbers out; no files."""
