@@ -159,7 +159,7 @@ class Schema(Generic[Row]):
 
 
 def drawn_fields(classes: Iterable[type]) -> tuple[Field, ...]:
-    """Return the columns of classes of drawn numbers, every one nullable: not every copy draws every number."""
+    """Return the columns of classes of drawn numbers, all nullable: no copy need draw every number."""
     return tuple(
         _resolve(field.name, get_type_hints(cls, include_extras=True)[field.name], always_nullable=True)
         for cls in classes

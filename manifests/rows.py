@@ -66,15 +66,12 @@ class AuditedRow(FilmRow):
     ]
     exact_duplicate_of: Annotated[str | None, Column("path of the film with the same bytes that is kept instead")]
     near_duplicate_of: Annotated[
-        str | None, Column("path of a film that shows the same radiograph in other bytes; both stay in the set")
+        str | None,
+        Column("path of a film that shows the same radiograph in other bytes; both stay in the set"),
     ]
     delivered_split: Annotated[DeliveredSplit | None, Column("the split that the folder or the CSV names")]
-    crop_lost: Annotated[
-        float | None, Column("share of the film's area that the 2020 crop cuts away", low=0, high=1)
-    ]
-    pad_added: Annotated[
-        float | None, Column("share of the frame that the 2020 crop fills with black", low=0, high=1)
-    ]
+    crop_lost: Annotated[float | None, Column("share of the film's area that the 2020 crop cuts away", low=0, high=1)]
+    pad_added: Annotated[float | None, Column("share of the frame that the 2020 crop fills with black", low=0, high=1)]
     warning: Annotated[str | None, Column("what is odd about a film that can be used all the same")]
 
 

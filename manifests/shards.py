@@ -50,8 +50,7 @@ def plan(film_ids: Iterable[str], *, films_per_shard: int) -> dict[str, list[str
         elif len(prefix) == PREFIX_BITS:
             raise ValueError(f"{len(inside)} films share the hash {bits[inside[0]]}; expected each film once")
         else:
-            for bit in "01":
-                pending.append((prefix + bit, [key for key in inside if key[len(prefix)] == bit]))
+            pending += [(prefix + bit, [key for key in inside if key[len(prefix)] == bit]) for bit in "01"]
     return dict(sorted(shards.items()))
 
 
@@ -95,7 +94,10 @@ class ImageFolder:
         shard_table = table.add_column(0, IMAGE, struct).replace_schema_metadata(_hugging_face(table.schema))
         with written_aside(self.path / SHARDS / shard) as aside:
             # encoded images do not shrink: leaving them plain saves the codec's time on write and on read
-            compression = {"image.bytes": "none", **dict.fromkeys(["image.path", *table.schema.names], "zstd")}
+            compression = {
+                "image.bytes": "none",
+                **dict.fromkeys(["image.path", *table.schema.names], "zstd"),
+            }
             pq.write_table(
                 shard_table,
                 aside,
@@ -118,7 +120,7 @@ class ImageFolder:
         table = pq.read_table(path, columns=schema.arrow.names).replace_schema_metadata(None)
         return table.cast(schema.arrow)
 
-    def read_images(self, rows: Sequence[ImageRow]) -> Iterator[tuple[ImageRow, bytes]]:
+    def read_images(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
         """Yield each row with its encoded bytes, shard by shard, reading only the row groups that hold them.
 
         Raises:
@@ -136,7 +138,7 @@ class ImageFolder:
         except OSError as error:
             raise ManifestError(f"{self.path / row.path}: cannot be read ({error}); run the stage again") from error
 
-    def _read_shard(self, shard: str, rows: Sequence[ImageRow]) -> Iterator[tuple[ImageRow, bytes]]:
+    def _read_shard(self, shard: str, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
         path = self.path / SHARDS / shard
         try:
             with pq.ParquetFile(path) as file:

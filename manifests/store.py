@@ -47,7 +47,7 @@ class Footer:
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; on success its bytes are flushed to the disk and it takes the name of `path`.
+    """Yield a path beside `path`; on success its bytes are flushed and it takes the name of `path`.
 
     A reader sees the old file or the new one, never a part: rename is atomic within a folder.
     """

@@ -1,8 +1,8 @@
 """What a stage is, and what it may ask of whoever runs it.
 
-    CxrError            the run failed; printed as one line, exit 1
-    ├── StageError      a stage's promise cannot be kept: an input is missing, changed or empty
-    └── ParamsError     the parameters cannot be used; exit 2
+CxrError            the run failed; printed as one line, exit 1
+├── StageError      a stage's promise cannot be kept: an input is missing, changed or empty
+└── ParamsError     the parameters cannot be used; exit 2
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class FanOut(Protocol):
     `weigh` tells how many `unit`s a job holds, for the progress bar alone.
     """
 
-    def __call__(
+    def __call__(  # noqa: D102 - the class says it
         self,
         work: Callable[[Job], Result],
         jobs: Iterable[Job],
@@ -67,7 +67,9 @@ class Track(Protocol):
     Its second argument, if any, is a short text beside the bar, such as the loss.
     """
 
-    def __call__(self, total: int, *, unit: str) -> AbstractContextManager[Callable[..., None]]: ...
+    def __call__(  # noqa: D102 - the class says it
+        self, total: int, *, unit: str
+    ) -> AbstractContextManager[Callable[..., None]]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,40 @@
+"""The only list of stages and tools.
+
+It names modules and does not import them: `cxr-pipeline --help` answers from here, and a command loads its own
+stage alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stages.contract import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command: the module of the same name under `stages` holds its `STAGE`."""
+
+    name: str
+    summary: str
+    reads_raw: bool = False
+
+    def load(self) -> Stage[Any]:
+        """Import the module and return its stage."""
+        stage: Stage[Any] = import_module(f"stages.{self.name}").STAGE
+        return stage
+
+
+STAGES = (
+    Entry("audit", "Look at every raw file: one row each, good or bad, and a page.", reads_raw=True),
+    Entry("split", "Assign films to train, leak_probe, val and test; no patient crosses."),
+    Entry("normalize", "Bring every film into one frame, grayscale, lossless.", reads_raw=True),
+    Entry("augment", "Write the originals and N copies of every training film."),
+    Entry("train", "Train a network on the augmented films; choose its epoch on val."),
+    Entry("evaluate", "Score the network per split, with intervals and the train-test gap."),
+)
+TOOLS = (Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),)
+COMMANDS = (*STAGES, *TOOLS)

@@ -1,0 +1,56 @@
+"""Progress on a terminal: what is done, how fast, how long yet. Silent elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ProgressBar:
+    """Tracks work by a bar on standard error, where that is a terminal and bars are wanted."""
+
+    name: str
+    wanted: bool
+
+    def __call__(self, total: int, *, unit: str) -> AbstractContextManager[Callable[..., None]]:
+        """Return a context that gives the function which adds to what is done, with a text beside the bar."""
+        shown = self.wanted and sys.stderr.isatty()
+        return _bar(self.name, total, unit) if shown else _silence()
+
+
+@contextmanager
+def _silence() -> Iterator[Callable[..., None]]:
+    def advance(_done: int = 1, _text: str = "") -> None:
+        return
+
+    yield advance
+
+
+@contextmanager
+def _bar(name: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
+    from rich.console import Console  # noqa: PLC0415 - 50 ms that a run without a terminal need not pay
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} {task.fields[unit]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=total, unit=unit, rate="", text="")
+
+        def advance(done: int = 1, text: str = "") -> None:
+            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed
+            rate = f"{speed:,.0f} {unit}/s" if speed else ""
+            progress.update(task, advance=done, rate=rate, text=text or progress.tasks[0].fields["text"])
+
+        yield advance

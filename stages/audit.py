@@ -1,0 +1,291 @@
+"""audit: one row per raw file, good or bad: what it is, what it shows, whose it is, what is odd about it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from manifests import store
+from manifests.rows import AUDITED, AuditedRow, Status
+from stages import audit_summary, paths
+from stages.contract import Machine, Params, Report, Root, Stage, StageError, counts
+from stages.films import decode
+from stages.films.frame import Frame, frame_of
+from stages.films.placement import fit, place
+from stages.labels import Labels, LabelSource, Named, choose
+from stages.statistics import duplicates
+from stages.statistics.splits import gathered
+
+THUMBNAIL = Frame(height=duplicates.SIDE, width=duplicates.SIDE)
+
+
+class AuditParams(Params):
+    """What the films are taken for."""
+
+    labels: LabelSource = Field(
+        "auto",
+        description="Where labels come from: kermany (file names such as person12_virus_30.jpeg), folder "
+        "(split/class/ or class/), csv (path,label[,group][,split]); auto takes the CSV where there is one, "
+        "else kermany where half of the names fit, else folder.",
+    )
+    labels_csv: str = Field("labels.csv", description="The labels CSV, relative to the raw folder.")
+    classes: tuple[str, ...] = Field(
+        (), description="Classes in the order of label_index; empty: Kermany's, or sorted names."
+    )
+    group_pattern: str = Field(
+        "",
+        description="Regular expression that finds the patient in a path (its capturing groups, if any), for "
+        "labels from folders or a CSV without groups; empty: every film is a patient of its own.",
+    )
+    height: int = Field(256, ge=1, description="Height in pixels of the crop whose losses are reported.")
+    width: int = Field(300, ge=1, description="Width in pixels of the crop whose losses are reported.")
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return pattern
+
+    @property
+    def frame(self) -> Frame:
+        """The frame of the crop that is judged."""
+        return Frame(height=self.height, width=self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What one file's bytes say."""
+
+    status: Status
+    reason: str | None
+    film_id: str | None = None
+    file_bytes: int | None = None
+    header: decode.Header | None = None
+    thumbnail: bytes = b""
+
+
+def audit_one(path: str, *, raw: Path) -> Examined:
+    """Return what the bytes of one file say; a file that cannot be used says why."""
+    try:
+        data = (raw / path).read_bytes()
+    except FileNotFoundError:
+        return Examined("missing", "the labels CSV lists the file, the raw folder does not hold it")
+    except OSError as error:
+        return Examined("unreadable", f"{type(error).__name__}: {error.strerror}")
+    film_id = hashlib.sha256(data).hexdigest()
+    try:
+        header, image = decode.decode(data)
+    except decode.DecodeError as error:
+        return Examined(error.status, str(error), film_id, len(data))
+    thumbnail = fit(image, place(frame_of(image), frame=THUMBNAIL, policy="squeeze"))
+    return Examined("ok", None, film_id, len(data), header, thumbnail.tobytes())
+
+
+def files_under(raw: Path) -> list[str]:
+    """Return the POSIX path of every file under the raw folder, sorted; linked folders are followed once.
+
+    Raises:
+        StageError: where the folder is missing or holds no file.
+    """
+    if not raw.is_dir():
+        raise StageError(
+            f"{raw}: no such folder; put the films there, point --raw at them, or run `cxr-pipeline phantom`"
+        )
+    found = sorted(path.relative_to(raw).as_posix() for path in _walk(raw))
+    if not found:
+        raise StageError(f"{raw}: holds no file; put the films there, or run `cxr-pipeline phantom`")
+    return found
+
+
+def _walk(raw: Path) -> Iterator[Path]:
+    seen = {os.path.realpath(raw)}
+    for folder, folders, files in os.walk(raw, followlinks=True):
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(folder, name)) not in seen]  # noqa: PTH118 - os.walk gives strings
+        seen.update(os.path.realpath(os.path.join(folder, name)) for name in folders)  # noqa: PTH118 - as above
+        yield from (Path(folder) / name for name in files)
+
+
+def film_row(path: str, examined: Examined, named: Named, classes: Sequence[str], frame: Frame) -> AuditedRow:
+    """Return a file's row: what its bytes say first, since a label does not mend a broken file."""
+    status, reason = examined.status, examined.reason
+    if status == "ok":
+        status, reason = named.status, named.reason
+    if status == "ok" and named.label not in classes:
+        status, reason = "unlabelled", f"label '{named.label}' is none of the classes {', '.join(classes)}"
+    known = named.label in classes
+    return AuditedRow(
+        film_id=examined.film_id,
+        path=path,
+        label=named.label if known else None,
+        label_index=classes.index(str(named.label)) if known else None,
+        group_id=named.group or (f"film/{(examined.film_id or path)[:12]}" if known else None),
+        split=None,
+        status=status,
+        reason=reason,
+        file_bytes=examined.file_bytes,
+        exact_duplicate_of=None,
+        near_duplicate_of=None,
+        delivered_split=named.delivered_split,
+        warning=_extension_warning(path, examined.header),
+        **_measures(examined, frame),
+    )
+
+
+def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
+    """Return the columns that follow from a file's header; all null where there is none."""
+    header = examined.header
+    if header is None or examined.file_bytes is None:
+        names = (
+            "width",
+            "height",
+            "mode",
+            "format",
+            "bits_per_pixel",
+            "jpeg_quality",
+            "crop_lost",
+            "pad_added",
+        )
+        return dict.fromkeys(names)
+    crop = place(Frame(height=header.height, width=header.width), frame=frame, policy="crop")
+    return {
+        "width": header.width,
+        "height": header.height,
+        "mode": header.mode,
+        "format": header.format,
+        "bits_per_pixel": 8 * examined.file_bytes / (header.width * header.height),
+        "jpeg_quality": header.jpeg_quality,
+        "crop_lost": crop.lost,
+        "pad_added": crop.padded,
+    }
+
+
+def _extension_warning(path: str, header: decode.Header | None) -> str | None:
+    suffix = PurePosixPath(path).suffix.lower()
+    if header is None or suffix in decode.EXTENSIONS.get(header.format, (suffix,)):
+        return None
+    return f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}"
+
+
+def set_duplicates_aside(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
+    """Return the rows with one film of each set of byte-identical ones kept.
+
+    Kept is a film of the delivered test split before others, since the test is not to be touched, then the
+    first by path. Where the labels of the same bytes differ, none can be trusted: all are set aside, but a
+    delivered test film, which stays as it was delivered.
+    """
+    usable = [row for row in rows if row.status == "ok"]
+    changed: dict[str, AuditedRow] = {}
+    for same in gathered([str(row.film_id) for row in usable], usable).values():
+        kept, *others = sorted(same, key=lambda row: (row.delivered_split != "test", row.path))
+        labels = sorted({str(row.label) for row in same})
+        if len(labels) > 1 and kept.delivered_split != "test":
+            reason = f"the same bytes are labelled {' and '.join(labels)}; expected one label"
+            changed |= {row.path: replace(row, status="label_conflict", reason=reason) for row in same}
+            continue
+        for row in others:
+            note = "" if row.label == kept.label else f" (there labelled {kept.label})"
+            reason = f"same bytes as {kept.path}{note}"
+            changed[row.path] = replace(row, status="duplicate", reason=reason, exact_duplicate_of=kept.path)
+    return [changed.get(row.path, row) for row in rows]
+
+
+def warn_of_groups_in_test(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
+    """Return the rows with a warning on films whose patient is in the delivered test split as well."""
+    tested = {row.group_id for row in rows if row.status == "ok" and row.delivered_split == "test"}
+    text = "patient group is also in the delivered test split"
+    return [
+        replace(row, warning=f"{row.warning}; {text}" if row.warning else text)
+        if row.status == "ok" and row.delivered_split != "test" and row.group_id in tested
+        else row
+        for row in rows
+    ]
+
+
+def mark_near_duplicates(rows: Sequence[AuditedRow], thumbnails: Mapping[str, bytes]) -> tuple[list[AuditedRow], float]:
+    """Return the rows with near duplicates pointing to the first film they resemble, and the threshold."""
+    usable = [row for row in rows if row.status == "ok"]
+    pixels = [np.frombuffer(thumbnails[row.path], np.uint8) for row in usable]
+    vectors = duplicates.descriptors(pixels)
+    found = duplicates.calibrated_threshold(vectors, [str(row.group_id) for row in usable])
+    threshold = duplicates.LEAST if found is None else found
+    first: dict[str, str] = {}
+    for one, other in sorted(duplicates.pairs_above(vectors, threshold)):
+        first.setdefault(usable[other].path, usable[one].path)
+    return [replace(row, near_duplicate_of=first.get(row.path)) for row in rows], threshold
+
+
+def classes_of(params: AuditParams, labels: Labels, named: Sequence[Named]) -> tuple[str, ...]:
+    """Return the classes in the order of label_index: as asked for, as the naming fixes them, or sorted."""
+    found = sorted({one.label for one in named if one.label is not None})
+    return params.classes or labels.classes or tuple(found)
+
+
+def run(params: AuditParams, root: Root, machine: Machine) -> Report:
+    """Examine every file under the raw folder and write the manifest, the summary and the page."""
+    raw = machine.raw or root / paths.RAW
+    films = files_under(raw)
+    labels = choose(params.labels, films, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
+    if labels.source == "csv":
+        films = sorted({*films, *labels.listed} - {params.labels_csv})
+    examined = machine.fan_out(partial(audit_one, raw=raw), films, unit="files")
+    named = [labels.name(path) for path in films]
+    classes = classes_of(params, labels, named)
+    rows = [
+        film_row(path, of_bytes, of_name, classes, params.frame)
+        for path, of_bytes, of_name in zip(films, examined, named, strict=True)
+    ]
+    rows = warn_of_groups_in_test(set_duplicates_aside(rows))
+    thumbnails = {path: of_bytes.thumbnail for path, of_bytes in zip(films, examined, strict=True)}
+    rows, threshold = mark_near_duplicates(rows, thumbnails)
+    return _write(rows, params, root, _facts(raw, root, labels, classes, threshold))
+
+
+def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], threshold: float) -> dict[str, Any]:
+    inside = raw.resolve().is_relative_to(root.resolve())
+    return {
+        "raw": raw.resolve().relative_to(root.resolve()).as_posix() if inside else str(raw.resolve()),
+        "classes": list(classes),
+        "label_source": labels.source,
+        "label_source_reason": labels.reason,
+        "group_source": labels.group_reason,
+        "near_threshold": round(threshold, 6),
+    }
+
+
+def _write(rows: Sequence[AuditedRow], params: AuditParams, root: Root, facts: Mapping[str, Any]) -> Report:
+    from stages.reporting import page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
+
+    footer = store.Footer(params=params.model_dump(mode="json"), facts=facts)
+    store.write(rows, AUDITED, root / paths.AUDIT, footer)
+    summary = audit_summary.summarize(rows, facts, params.frame)
+    store.write_json(root / paths.AUDIT_SUMMARY, summary)
+    films = audit_summary.sizes_to_plot(rows)
+    store.write_bytes(root / paths.AUDIT_PAGE, page.audit_page({**summary, "films": films}).encode())
+    return Report(
+        done=len(rows),
+        unit="files",
+        set_aside=counts(row.status for row in rows),
+        lines=audit_summary.lines(rows, facts),
+        written=(paths.AUDIT_PAGE, paths.AUDIT),
+    )
+
+
+STAGE = Stage(
+    "audit",
+    AuditParams,
+    reads=(paths.RAW,),
+    writes=(paths.AUDIT, paths.AUDIT_SUMMARY, paths.AUDIT_PAGE),
+    run=run,
+)

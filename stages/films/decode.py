@@ -1,0 +1,156 @@
+"""Raw films: bytes of any image file people have, to grey levels, and what the file says of itself."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
+from manifests.rows import Status
+from stages.films.frame import Gray
+
+# Named, since Pillow would also open formats that start other programs (EPS) or hold no film (ICO, GIF).
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "PPM", "WEBP")
+MAX_PIXELS = 100_000_000  # a film of 35 x 43 cm at 50 um has 60 million
+SMALLEST_SIDE = 8  # below, there is nothing to see, and a crop to 256 would magnify 32 times
+# What Pillow's readers raise on bytes that break their format, collected by fuzzing and from its test suite.
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
+          MemoryError, struct.error, zlib.error)  # fmt: skip
+
+# Luma quantization table of the JPEG standard, annex K.1, at quality 50, sorted: Pillow's versions differ in
+# the order they report, the values do not.
+STANDARD_LUMA = np.sort([
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+])  # fmt: skip
+
+
+class DecodeError(Exception):
+    """A file is no film that can be used; `status` and the text go into its row."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself.
+
+    Attributes:
+        width, height: pixels.
+        mode: Pillow's name of the pixel layout.
+        format: what the bytes are, whatever the file's extension says.
+        jpeg_quality: the IJG quality nearest the luma quantization table; None where the file is no JPEG.
+    """
+
+    width: int
+    height: int
+    mode: str
+    format: str
+    jpeg_quality: int | None
+
+
+def decode(data: bytes) -> tuple[Header, Gray]:
+    """Return what the file says of itself, and its grey levels.
+
+    Colour becomes grey by ITU-R 601-2 luma (Pillow's `convert("L")`, and so torchvision's `Grayscale`);
+    16-bit levels become `round(level / 257)`, which takes 0..65535 to 0..255. EXIF orientation is not
+    applied, as in the 2020 recipe.
+
+    Raises:
+        DecodeError: where the bytes are no image, not a whole one, or not one that can be used.
+    """
+    if not data:
+        raise DecodeError("empty", "found 0 bytes; expected an image")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters raises
+        with _opened(data) as image:
+            header = _header(image)
+            return header, _gray(image)
+
+
+def _opened(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError as error:
+        found = f"found {len(data)} bytes starting {data[:4].hex(' ')}"
+        raise DecodeError("not_an_image", f"{found}; expected JPEG, PNG, TIFF, BMP, PGM or WebP") from error
+    except Image.DecompressionBombError as error:
+        raise DecodeError("too_large", f"{error}; expected at most {MAX_PIXELS} pixels") from error
+    except BROKEN as error:
+        raise DecodeError("undecodable", _text(error)) from error
+
+
+def _header(image: Image.Image) -> Header:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise DecodeError("too_large", f"found {width} x {height} pixels; expected at most {MAX_PIXELS}")
+    if min(width, height) < SMALLEST_SIDE:
+        raise DecodeError(
+            "unsupported", f"found {width} x {height} pixels; expected at least {SMALLEST_SIDE} a side"
+        )
+    quality = jpeg_quality(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else None
+    return Header(width, height, image.mode, str(image.format), quality)
+
+
+def _gray(image: Image.Image) -> Gray:
+    try:
+        image.load()
+        if image.mode.startswith("I;16"):
+            return _from_16_bit(np.asarray(image))
+        if image.mode in ("I", "F"):
+            raise DecodeError(
+                "unsupported", f"found mode {image.mode} (32 bit); expected 8 or 16 bits a channel"
+            )
+        return np.asarray(image.convert("L"))
+    except BROKEN as error:
+        status: Status = "truncated" if "truncated" in str(error).lower() else "undecodable"
+        raise DecodeError(status, _text(error)) from error
+
+
+def _from_16_bit(levels: NDArray[np.uint16]) -> Gray:
+    """Return round(level / 257); 255 x 257 = 65535, so black stays black and white stays white."""
+    return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def jpeg_quality(image: JpegImagePlugin.JpegImageFile) -> int | None:
+    """Return the IJG quality whose luma table is nearest the file's, in sum of absolute differences.
+
+    libjpeg scales the standard's table by 5000 / q percent below quality 50 and by 200 - 2 q from there
+    (jcparam.c, `jpeg_quality_scaling`). Tables of other makers get the nearest quality.
+    """
+    tables: dict[int, list[int]] = getattr(image, "quantization", {})
+    if 0 not in tables:
+        return None
+    found = np.sort(tables[0])
+    return int(np.argmin(np.abs(_LUMA_TABLES - found).sum(axis=1))) + 1
+
+
+def _luma_tables() -> NDArray[np.int64]:
+    quality = np.arange(1, 101)[:, None]
+    scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
+    return np.asarray(np.clip((STANDARD_LUMA * scale + 50) // 100, 1, 255), np.int64)
+
+
+_LUMA_TABLES = _luma_tables()
+EXTENSIONS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "WEBP": (".webp",),
+}

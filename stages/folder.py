@@ -1,0 +1,64 @@
+"""What the stages that write images share: names, keys of shards, and how a folder is published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Literal, TypeVar
+
+import pyarrow as pa
+
+from manifests import store
+from manifests.columns import Schema
+from manifests.rows import FilmRow, ImageRow
+from manifests.shards import SHARDS, ImageFolder
+from stages.contract import Params
+
+Row = TypeVar("Row", bound=ImageRow)
+Layout = Literal["shards", "folder"]
+
+BYTES_VERSION = 1  # raised whenever the same parameters and films come to give other bytes
+CODECS = ("numpy", "opencv-python-headless", "pillow")  # their versions may change bytes as well
+UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def image_path(film: FilmRow, stem: str, suffix: str) -> str:
+    """Return where a film's image lies, or would lie, in the folder layout: split/label/name.
+
+    The start of the film's hash keeps films apart that have the same name in two raw folders.
+    """
+    folder = f"{film.split}/{safe(str(film.label))}"
+    return f"{folder}/{safe(stem)}-{film.film_id[:12]}{suffix}"
+
+
+def safe(name: str) -> str:
+    """Return a name as every file system takes it."""
+    return UNSAFE.sub("_", name).strip(".") or "_"
+
+
+def key_of(params: Params, films: Sequence[FilmRow]) -> Any:
+    """Return all that decides a shard's bytes, as a JSON value: recipe, films, version of tool and codecs."""
+    return {
+        "bytes_version": BYTES_VERSION,
+        "codecs": {name: version(name) for name in CODECS},
+        "params": params.model_dump(mode="json"),
+        "films": [[film.film_id, film.path, film.label, film.label_index, film.group_id, film.split] for film in films],
+    }
+
+
+def publish(folder: ImageFolder, tables: Sequence[pa.Table], schema: Schema[Row], footer: store.Footer) -> pa.Table:
+    """Write the manifest of the jobs' rows, then delete what it does not claim; return the rows' table.
+
+    In this order, a run that is killed between the two leaves files too many and none too few.
+    """
+    table = pa.concat_tables(tables) if tables else schema.table([])
+    order = [("film_id", "ascending")] + ([("copy", "ascending")] if "copy" in table.schema.names else [])
+    table = table.sort_by(order).combine_chunks()
+    store.write(table, schema, folder.manifest, footer)
+    if folder.layout == "shards":
+        keep = {f"{SHARDS}/{name}" for name in table.column("shard").unique().to_pylist()}
+    else:
+        keep = set(table.column("path").to_pylist())
+    folder.remove_others(keep)
+    return table

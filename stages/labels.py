@@ -1,0 +1,245 @@
+"""What a raw film shows, whose it is and which split it came in: read from its name, its folder or a CSV."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol
+
+from manifests.rows import DeliveredSplit, Status
+from stages.contract import StageError
+
+LabelSource = Literal["auto", "kermany", "folder", "csv"]
+SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+KERMANY_CLASSES = ("normal", "bacterial", "viral")
+# Names of Kermany et al. 2018 as Kaggle and Mendeley ship them. Numbers restart per class and per series, so
+# a patient is (class, series, number).
+KERMANY_NAMES = (
+    (re.compile(r"^(?P<series>person)(?P<number>\d+)_(?P<word>bacteria|virus)_\d+"), None),
+    (re.compile(r"^(?P<series>(?:NORMAL\d*-)?IM)-(?P<number>\d+)-\d+"), "normal"),
+    (re.compile(r"^(?P<series>(?P<word>BACTERIA|VIRUS|NORMAL))-(?P<number>\d+)-\d+"), None),
+)
+KERMANY_FORMS = "person1_bacteria_2, person1_virus_2, IM-0001-0001, NORMAL2-IM-0001-0001"
+KERMANY_WORDS = {
+    "bacteria": "bacterial",
+    "BACTERIA": "bacterial",
+    "virus": "viral",
+    "VIRUS": "viral",
+    "NORMAL": "normal",
+}
+KERMANY_FOLDERS = {"NORMAL": {"normal"}, "PNEUMONIA": {"bacterial", "viral"}}
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What is known of a film beside its pixels; `status` and `reason` say why it cannot be labelled."""
+
+    label: str | None
+    group: str | None
+    delivered_split: DeliveredSplit | None
+    status: Status = "ok"
+    reason: str | None = None
+
+
+class Labels(Protocol):
+    """A way to name films.
+
+    Attributes:
+        source: one of `LabelSource`, never `auto`.
+        reason: a sentence for the audit's summary: where the labels come from, and why.
+        group_reason: a sentence: what makes a patient group.
+        classes: in the order of `label_index`; empty where the files decide.
+        listed: paths that must be there.
+    """
+
+    @property
+    def source(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def reason(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def group_reason(self) -> str: ...  # noqa: D102 - the class says it
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102 - the class says it
+    @property
+    def listed(self) -> tuple[str, ...]: ...  # noqa: D102 - the class says it
+
+    def name(self, path: str) -> Named:
+        """Return what is known of the film at a POSIX path under the raw folder."""
+
+
+def delivered_split(path: str) -> DeliveredSplit | None:
+    """Return the split that a folder on the path names, the outermost one first."""
+    folders = PurePosixPath(path).parts[:-1]
+    return next((SPLIT_FOLDERS[part.lower()] for part in folders if part.lower() in SPLIT_FOLDERS), None)
+
+
+def kermany_name(path: str) -> tuple[str, str] | None:
+    """Return class and patient group by a Kermany file name, or None where it is no such name."""
+    name = PurePosixPath(path).name
+    for pattern, fixed in KERMANY_NAMES:
+        if found := pattern.match(name):
+            label = fixed or KERMANY_WORDS[found["word"]]
+            return label, f"{label}/{found['series']}/{int(found['number'])}"
+    return None
+
+
+@dataclass(frozen=True)
+class KermanyLabels:
+    """Three classes and patient groups, read from Kermany's file names."""
+
+    reason: str
+    source: str = "kermany"
+    group_reason: str = "a patient is (class, series, number) of the file name: numbers restart per class"
+    classes: tuple[str, ...] = KERMANY_CLASSES
+    listed: tuple[str, ...] = ()
+
+    def name(self, path: str) -> Named:
+        """Return class, group and split; a folder that contradicts the name is a conflict."""
+        found = kermany_name(path)
+        split = delivered_split(path)
+        if found is None:
+            return Named(None, None, split, "unlabelled", f"the file name is none of {KERMANY_FORMS}")
+        label, group = found
+        folder = PurePosixPath(path).parent.name
+        if label not in KERMANY_FOLDERS.get(folder.upper(), {label}):
+            return Named(label, group, split, "label_conflict", f"the name says {label}, the folder {folder}")
+        return Named(label, group, split)
+
+
+@dataclass(frozen=True)
+class FolderLabels:
+    """Classes by folder, `split/class/...` or `class/...`; groups by a regular expression, if there is one."""
+
+    reason: str
+    group_pattern: re.Pattern[str] | None
+    source: str = "folder"
+    classes: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
+
+    @property
+    def group_reason(self) -> str:
+        """What makes a group."""
+        return group_reason(self.group_pattern)
+
+    def name(self, path: str) -> Named:
+        """Return the folder after the split's, or the first folder where there is no split."""
+        folders = list(PurePosixPath(path).parts[:-1])
+        split = delivered_split(path)
+        names = [part.lower() in SPLIT_FOLDERS for part in folders]
+        inside = folders[names.index(True) + 1 :] if split else folders
+        if not inside:
+            return Named(None, None, split, "unlabelled", "the file lies in no folder split/class/ or class/")
+        label = inside[0]
+        return Named(label, matched_group(self.group_pattern, path, label), split)
+
+
+@dataclass(frozen=True)
+class CsvLabels:
+    """Labels, and where given groups and splits, from a CSV of `path,label[,group][,split]`."""
+
+    reason: str
+    rows: Mapping[str, Named]
+    group_pattern: re.Pattern[str] | None
+    has_groups: bool
+    source: str = "csv"
+    classes: tuple[str, ...] = ()
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """Every path of the CSV."""
+        return tuple(self.rows)
+
+    @property
+    def group_reason(self) -> str:
+        """What makes a group."""
+        return "the CSV's column 'group'" if self.has_groups else group_reason(self.group_pattern)
+
+    def name(self, path: str) -> Named:
+        """Return the CSV's row, its gaps filled from the folders."""
+        row = self.rows.get(path)
+        if row is None:
+            return Named(None, None, delivered_split(path), "unlabelled", "the labels CSV does not list the file")
+        group = row.group or matched_group(self.group_pattern, path, str(row.label))
+        return Named(row.label, group, row.delivered_split or delivered_split(path))
+
+
+def group_reason(pattern: re.Pattern[str] | None) -> str:
+    """Return the sentence that says what makes a group."""
+    if pattern is None:
+        return "none known (group_pattern is empty): every film counts as a patient of its own"
+    return f"the path's match of {pattern.pattern}"
+
+
+def matched_group(pattern: re.Pattern[str] | None, path: str, label: str) -> str | None:
+    """Return the group that a pattern finds in the path, or None where each film is its own.
+
+    Where the pattern has capturing groups, they alone make the name. The label is no part of it: the same
+    patient may have films of two classes.
+    """
+    found = pattern.search(path) if pattern is not None else None
+    if found is None:
+        return None
+    return "/".join(part or "" for part in found.groups()) if found.groups() else found.group() or label
+
+
+def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: str, group_pattern: str) -> Labels:
+    """Return the way to name films: the one asked for, or the first of csv, kermany, folder that fits.
+
+    Raises:
+        StageError: where the CSV is missing or cannot be used.
+    """
+    pattern = re.compile(group_pattern) if group_pattern else None
+    if source == "csv" or (source == "auto" and (raw / labels_csv).is_file()):
+        return read_csv(raw / labels_csv, pattern)
+    matching = sum(kermany_name(path) is not None for path in paths)
+    if source == "kermany":
+        return KermanyLabels("file names (kermany), as asked for")
+    if source == "auto" and paths and matching * 2 >= len(paths):
+        return KermanyLabels(f"file names (kermany): {matching:,} of {len(paths):,} have Kermany's form")
+    why = "as asked for" if source == "folder" else f"{matching:,} of {len(paths):,} names have Kermany's form"
+    return FolderLabels(f"folder names: {why}", pattern)
+
+
+def read_csv(path: Path, pattern: re.Pattern[str] | None) -> CsvLabels:
+    """Return the labels of a CSV of `path,label[,group][,split]`.
+
+    Raises:
+        StageError: where the file is missing, lacks a column, names a path twice or an unknown split.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            lines = [(reader.line_num, line) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise StageError(f"{path}: cannot be read as CSV ({error}); expected path,label[,group][,split]") from error
+    if not {"path", "label"} <= set(columns):
+        raise StageError(f"{path}: has the columns {columns}; expected path,label[,group][,split]")
+    rows: dict[str, Named] = {}
+    for number, line in lines:
+        where = PurePosixPath(line["path"].strip().replace("\\", "/")).as_posix()
+        if where in rows:
+            raise StageError(f"{path}: line {number} names '{where}' a second time; expected each path once")
+        rows[where] = _csv_row(line, f"{path}: line {number}")
+    return CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, "group" in columns)
+
+
+def _csv_row(line: Mapping[str, str | None], where: str) -> Named:
+    label = (line["label"] or "").strip()
+    split = (line.get("split") or "").strip().lower()
+    if not label:
+        raise StageError(f"{where} has no label; expected one, or no such line")
+    if split and split not in SPLIT_FOLDERS:
+        raise StageError(f"{where} has the split '{split}'; expected one of {', '.join(SPLIT_FOLDERS)}")
+    return Named(label, (line.get("group") or "").strip() or None, SPLIT_FOLDERS.get(split))

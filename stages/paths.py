@@ -1,0 +1,14 @@
+"""Where things lie under the root: the paths that stages hand each other."""
+
+from __future__ import annotations
+
+RAW = "data/raw"
+AUDIT = "data/audit/manifest.parquet"
+AUDIT_SUMMARY = "reports/audit.json"
+AUDIT_PAGE = "reports/audit.html"
+SPLIT = "data/split/manifest.parquet"
+SPLIT_SUMMARY = "reports/split.json"
+NORMALIZED = "data/normalized"
+NORMALIZED_MANIFEST = f"{NORMALIZED}/manifest.parquet"
+AUGMENTED = "data/augmented"
+AUGMENTED_MANIFEST = f"{AUGMENTED}/manifest.parquet"

@@ -1,0 +1,85 @@
+"""Near duplicates: the same radiograph in other bytes, found by the correlation of thumbnails.
+
+Chest films all look alike, so a fixed threshold of a perceptual hash fails on them. Here the threshold comes
+from the films at hand: films of different patients tell how alike two films are that are not the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 32  # a thumbnail's height and width
+BLOCK = 2048  # films compared at once: a block of correlations takes 16 MB
+LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
+FALSE_PAIRS = 0.5  # expected number of pairs of different patients above the threshold
+
+
+def descriptors(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Return unit vectors whose products are correlations of thumbnails.
+
+    Args:
+        thumbnails: grey levels, shape (SIDE, SIDE) each.
+
+    Returns:
+        Shape (n, SIDE x SIDE); a blank film gives zeros and so correlates with nothing.
+    """
+    if not thumbnails:
+        return np.zeros((0, SIDE * SIDE), np.float32)
+    flat = np.stack(thumbnails).reshape(len(thumbnails), -1).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
+
+
+def calibrated_threshold(
+    vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int = 0
+) -> float | None:
+    """Return the correlation above which pairs of different patients hardly ever come.
+
+    Each film's nearest neighbour among the films of other groups is a draw of the largest of n correlations.
+    Duplicates hidden among them would pull a plain maximum up, so the tail is read off the middle: Fisher's
+    z = artanh(r) of nearest neighbours is fitted by a Gumbel distribution through its quartiles (extreme value
+    of a bounded number of bell-shaped draws), and the threshold lets FALSE_PAIRS of n films exceed it.
+
+    Returns:
+        The threshold, at least LEAST; None where there are too few groups to tell (below 8).
+    """
+    if len(set(groups)) < 8:
+        return None
+    nearest = nearest_other_group(vectors, groups, seed=seed)
+    z = np.arctanh(np.clip(nearest, -0.999999, 0.999999))
+    low, high = np.quantile(z, [0.25, 0.75])
+    # quartiles of the standard Gumbel: -ln(-ln q)
+    spread = (high - low) / (-np.log(-np.log(0.75)) + np.log(-np.log(0.25)))
+    middle = low + spread * np.log(-np.log(0.25))
+    tail = FALSE_PAIRS / len(nearest)
+    return float(max(LEAST, np.tanh(middle - spread * np.log(-np.log1p(-tail)))))
+
+
+def nearest_other_group(
+    vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int, sample: int = 2000
+) -> NDArray[np.float32]:
+    """Return the largest correlation with a film of another group, of at most `sample` films."""
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    chosen = np.random.Generator(np.random.Philox(key=seed)).permutation(len(codes))[:sample]
+    nearest = np.full(len(chosen), -1.0, np.float32)
+    for start in range(0, len(codes), BLOCK):
+        block = slice(start, start + BLOCK)
+        correlation = vectors[chosen] @ vectors[block].T
+        correlation[codes[chosen][:, None] == codes[block][None, :]] = -1
+        nearest = np.maximum(nearest, correlation.max(axis=1))
+    return nearest
+
+
+def pairs_above(vectors: NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int]]:
+    """Yield the pairs (first, second), first < second, whose correlation reaches the threshold."""
+    for start in range(0, len(vectors), BLOCK):
+        rows = vectors[start : start + BLOCK]
+        for other in range(start, len(vectors), BLOCK):
+            correlation = rows @ vectors[other : other + BLOCK].T
+            for first, second in np.argwhere(correlation >= threshold).tolist():
+                if start + first < other + second:
+                    yield start + first, other + second
