@@ -1,0 +1,41 @@
+# make repro   set up, phantom films if data/raw is empty, all stages, the metrics
+# make test    set up, format, lint, types, import contracts, tests
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup repro check test golden docs clean
+
+setup: .venv/.complete
+
+.venv/.complete: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+repro: setup
+	@if [ -z "$$(ls -A data/raw 2>/dev/null)" ]; then cxr-pipeline phantom; fi
+	dvc repro
+	dvc metrics show
+	@echo
+	@echo "Look at reports/audit.html and reports/evaluation.html; plots: dvc plots show; your own films: data/raw"
+
+check: setup
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	python -m docs.reference --check
+
+test: check
+	pytest
+
+golden: setup
+	python -m tests.golden.make
+
+docs: setup
+	python -m docs.reference
+
+clean:
+	rm -rf data/audit data/split data/normalized data/augmented data/evaluation models reports dvc.lock
