@@ -57,12 +57,12 @@ def _command(entry: Entry) -> click.Command:
     parameters = scalars(stage.params)
     wrote = ", ".join(stage.writes)
     reads = ", ".join(stage.reads)
-    about = f"{entry.summary}\n\nReads {reads}; writes {wrote}." if reads else f"{entry.summary}\n\nWrites {wrote}."
+    about = f"Reads {reads}; writes {wrote}." if reads else f"Writes {wrote}."
     return click.Command(
         entry.name,
         callback=_callback(stage, [scalar.name for scalar in parameters]),
         params=[*(_flag(scalar) for scalar in parameters), *_common_options(entry)],
-        help=about,
+        help=f"{entry.summary}\n\n{about} A flag beats its value in params.yaml, which beats the default.",
         short_help=entry.summary,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
@@ -77,7 +77,7 @@ def _flag(scalar: Scalar) -> click.Option:
         [declaration],
         type=click.Choice(scalar.choices) if scalar.choices else scalar.type,
         default=None,
-        help=f"{scalar.description} [params.yaml, else {default}]",
+        help=f"{scalar.description} [default: {default}]",
     )
 
 

@@ -68,7 +68,7 @@ class Track(Protocol):
     """
 
     def __call__(  # noqa: D102 - the class says it
-        self, total: int, *, unit: str
+        self, total: int, /, *, unit: str
     ) -> AbstractContextManager[Callable[..., None]]: ...
 
 

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline.catalog import COMMANDS
+from pipeline.cli import main
+from pipeline.params import scalars
+
+NAMES = [entry.name for entry in COMMANDS]
+
+
+def test_help_of_the_group_names_every_command_with_its_summary() -> None:
+    result = CliRunner().invoke(main, ["--help"], terminal_width=200)
+    assert result.exit_code == 0
+    for entry in COMMANDS:
+        assert f"{entry.name} " in result.output
+        assert entry.summary in result.output
+
+
+@pytest.mark.parametrize("code", ["import pipeline.cli", "from pipeline.cli import main; main(['--help'])"])
+def test_help_loads_neither_torch_nor_cv2_nor_matplotlib(code: str) -> None:
+    script = f"""
+import sys
+try:
+    {code}
+except SystemExit as end:
+    assert end.code == 0
+heavy = {{"torch", "cv2", "matplotlib", "numpy", "pyarrow", "pydantic"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_of_a_command_explains_every_option_and_states_its_default(name: str) -> None:
+    command = main.get_command(None, name)  # type: ignore[arg-type]  # the catalogue needs no context
+    assert command is not None
+    for option in command.params:
+        record = option.to_info_dict()
+        assert record["help"], f"{name} --{option.name} has no help"
+        assert "default" in record["help"] or getattr(option, "show_default", False) or record["is_flag"]
+
+
+@pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
+def test_every_scalar_parameter_of_a_stage_is_a_flag(entry: object) -> None:
+    command = main.get_command(None, entry.name)  # type: ignore[arg-type, attr-defined]
+    assert command is not None
+    flags = {option.name for option in command.params}
+    assert {scalar.name for scalar in scalars(entry.load().params)} <= flags  # type: ignore[attr-defined]
+
+
+def test_a_missing_raw_folder_is_one_line_that_says_what_to_do_and_exit_1(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["audit", "--root", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: audit: ")
+    assert "data/raw: no such folder" in result.output
+    assert "cxr-pipeline phantom" in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def test_a_stage_without_its_input_names_the_missing_file(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["augment", "--root", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "data/normalized/manifest.parquet: not found" in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("augment: {copiez: 3}", "unknown parameter 'copiez'; did you mean 'copies'?"),
+        ("augmnet: {copies: 3}", "section 'augmnet' is no stage; did you mean 'augment'?"),
+        ("augment: {copies: -1}", "copies = -1: Input should be greater than or equal to 0"),
+        ("augment: {operations: [{op: rotate}, {op: rotate}]}", "rotate more than once"),
+        ("augment: {operations: [{op: sharpen}]}", "operations.0"),
+        ("augment: 3", "expected a section of parameters per stage"),
+        ("augment: [", "cannot be read as YAML"),
+    ],
+)
+def test_parameters_that_cannot_be_used_are_usage_errors(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "params.yaml").write_text(content)
+    result = CliRunner().invoke(main, ["augment", "--root", str(tmp_path)])
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_flag_of_the_wrong_kind_is_a_usage_error(tmp_path: Path) -> None:
+    assert CliRunner().invoke(main, ["augment", "--copies", "many", "--root", str(tmp_path)]).exit_code == 2
+    assert CliRunner().invoke(main, ["augment", "--margins", "white", "--root", str(tmp_path)]).exit_code == 2
+    assert CliRunner().invoke(main, ["agument"]).exit_code == 2
+
+
+def test_a_root_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert CliRunner().invoke(main, ["audit", "--root", str(tmp_path / "file")]).exit_code == 2
