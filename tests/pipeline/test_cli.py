@@ -94,6 +94,12 @@ def test_a_flag_of_the_wrong_kind_is_a_usage_error(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["agument"]).exit_code == 2
 
 
+def test_a_root_on_an_object_store_is_refused_and_not_taken_for_a_folder() -> None:
+    result = CliRunner().invoke(main, ["audit", "--root", "s3://bucket/set"])
+    assert result.exit_code == 2
+    assert "expected a folder on this machine" in result.output
+
+
 def test_a_root_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert CliRunner().invoke(main, ["audit", "--root", str(tmp_path / "file")]).exit_code == 2
