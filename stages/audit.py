@@ -88,7 +88,7 @@ def audit_one(path: str, *, raw: Path) -> Examined:
     try:
         header, image = decode.decode(data)
     except decode.DecodeError as error:
-        return Examined(error.status, str(error), film_id, len(data))
+        return Examined(error.status, str(error), film_id, len(data), error.header)
     thumbnail = fit(image, place(frame_of(image), frame=THUMBNAIL, policy="squeeze"))
     return Examined("ok", None, film_id, len(data), header, thumbnail.tobytes())
 

@@ -33,11 +33,12 @@ STANDARD_LUMA = np.sort([
 
 
 class DecodeError(Exception):
-    """A file is no film that can be used; `status` and the text go into its row."""
+    """A file is no film that can be used; `status`, the text and what is known of the file go into its row."""
 
-    def __init__(self, status: Status, reason: str) -> None:
+    def __init__(self, status: Status, reason: str, header: Header | None = None) -> None:
         super().__init__(reason)
         self.status: Status = status
+        self.header = header
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def decode(data: bytes) -> tuple[Header, Gray]:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters raises
         with _opened(data) as image:
             header = _header(image)
-            return header, _gray(image)
+            return header, _gray(image, header)
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -86,37 +87,39 @@ def _opened(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", f"{error}; expected at most {MAX_PIXELS} pixels") from error
     except BROKEN as error:
-        raise DecodeError("undecodable", _text(error)) from error
+        raise _broken(error) from error
 
 
 def _header(image: Image.Image) -> Header:
     width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise DecodeError("too_large", f"found {width} x {height} pixels; expected at most {MAX_PIXELS}")
-    if min(width, height) < SMALLEST_SIDE:
-        raise DecodeError(
-            "unsupported", f"found {width} x {height} pixels; expected at least {SMALLEST_SIDE} a side"
-        )
+    if min(width, height) < 1:
+        raise DecodeError("undecodable", f"found {width} x {height} pixels; expected at least {SMALLEST_SIDE} a side")
     quality = jpeg_quality(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else None
-    return Header(width, height, image.mode, str(image.format), quality)
+    header = Header(width, height, image.mode, str(image.format), quality)
+    found = f"found {width} x {height} pixels"
+    if width * height > MAX_PIXELS:
+        raise DecodeError("too_large", f"{found}; expected at most {MAX_PIXELS}", header)
+    if min(width, height) < SMALLEST_SIDE:
+        raise DecodeError("unsupported", f"{found}; expected at least {SMALLEST_SIDE} a side", header)
+    return header
 
 
-def _gray(image: Image.Image) -> Gray:
+def _gray(image: Image.Image, header: Header) -> Gray:
     try:
         image.load()
-        if image.mode.startswith("I;16"):
+        if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):  # Pillow's 16-bit PGM
             return _from_16_bit(np.asarray(image))
         if image.mode in ("I", "F"):
             raise DecodeError(
-                "unsupported", f"found mode {image.mode} (32 bit); expected 8 or 16 bits a channel"
+                "unsupported", f"found mode {image.mode} (32 bit); expected 8 or 16 bits a channel", header
             )
         return np.asarray(image.convert("L"))
     except BROKEN as error:
         status: Status = "truncated" if "truncated" in str(error).lower() else "undecodable"
-        raise DecodeError(status, _text(error)) from error
+        raise DecodeError(status, _text(error), header) from error
 
 
-def _from_16_bit(levels: NDArray[np.uint16]) -> Gray:
+def _from_16_bit(levels: NDArray[np.integer]) -> Gray:
     """Return round(level / 257); 255 x 257 = 65535, so black stays black and white stays white."""
     return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 

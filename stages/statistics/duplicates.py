@@ -31,12 +31,11 @@ def descriptors(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     flat = np.stack(thumbnails).reshape(len(thumbnails), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
-    return np.divide(flat, length, out=np.zeros_like(flat), where=length > 0)
+    length[length == 0] = 1
+    return np.asarray(flat / length, np.float32)
 
 
-def calibrated_threshold(
-    vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int = 0
-) -> float | None:
+def calibrated_threshold(vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int = 0) -> float | None:
     """Return the correlation above which pairs of different patients hardly ever come.
 
     Each film's nearest neighbour among the films of other groups is a draw of the largest of n correlations.
