@@ -16,9 +16,7 @@ def rank_key(seed: int, purpose: str, name: str) -> str:
     return hashlib.sha256(f"{seed}/{purpose}/{name}".encode()).hexdigest()
 
 
-def draw_share(
-    names_by_class: Mapping[str, Iterable[str]], share: float, *, seed: int, purpose: str
-) -> set[str]:
+def draw_share(names_by_class: Mapping[str, Iterable[str]], share: float, *, seed: int, purpose: str) -> set[str]:
     """Return the first `share` of each class's names in the order of their keyed hash.
 
     The number drawn is share x n, rounded half up. A name that joins a class moves at most the names at the

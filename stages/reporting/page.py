@@ -1,0 +1,147 @@
+"""HTML pages: one file each, with all they need inside, made of figures that the stages hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import ChainableUndefined, Environment, PackageLoader
+
+from manifests.store import TOOL_VERSION
+from stages.reporting import plots, text
+from stages.reporting.plots import Dots
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+Figures = Mapping[str, Any]  # nested, as JSON has them
+
+NOT_PROVIDED: Mapping[str, str] = {
+    "Intended use": "what the network may decide or support, and for whom",
+    "Population": "age, sex, place and time of the patients, and who is missing",
+    "Reference standard": "who read the films, how often, and how disagreement was settled",
+    "Ethics": "approval, consent and de-identification",
+}
+SPLIT_NAMES: Mapping[str, str] = {"leak_probe": "leak probe", "none": "in no delivered split"}
+
+
+def render(template: str, **values: Any) -> str:
+    """Return the page that a template of `templates/` makes of the values.
+
+    Args:
+        template: its name without the ending: `audit` or `evaluation`.
+        values: what it shows; whatever is left out is left out of the page.
+    """
+    return _environment().get_template(f"{template}.html.j2").render(tool_version=TOOL_VERSION, **values)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("stages.reporting"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # an audit of films without patients or splits has fewer figures: their tables are left out
+        undefined=ChainableUndefined,
+    )
+    environment.filters.update(
+        count=text.count,
+        number=text.number,
+        percent=_percent,
+        points=text.points,
+        split_name=split_name,
+    )
+    environment.globals.update(split_name=split_name, percent_range=text.percent_range, points_range=text.points_range)
+    return environment
+
+
+def _percent(value: object) -> str:
+    """Return a share in percent that no line break tears apart."""
+    return text.percent(value).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def split_name(split: str) -> str:
+    """Return a split's name as a reader meets it."""
+    return SPLIT_NAMES.get(split, split)
+
+
+def evaluation_page(summary: Figures, *, classes: list[str], facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page of `reports/evaluation.json`.
+
+    Args:
+        summary: what the JSON holds.
+        classes: in the order of the tables.
+        facts: tables of names and values at the page's end, by title: model, parameters, versions.
+    """
+    return render(
+        "evaluation",
+        summary=summary,
+        classes=classes,
+        facts=facts,
+        focus=list(summary["splits"])[-1],
+        recall_plot=_recall_plot(summary["splits"], classes),
+        not_provided=NOT_PROVIDED,
+    )
+
+
+def audit_page(summary: Figures) -> str:
+    """Return the page of `reports/audit.json`.
+
+    Args:
+        summary: what the JSON holds, and the widths and heights of `films` where they are to be plotted.
+    """
+    shortcuts = {split: _shortcut_plot(split, found) for split, found in (summary.get("shortcuts") or {}).items()}
+    return render("audit", summary=summary, shortcut_plots=shortcuts, size_plot=_size_plot(summary))
+
+
+def _recall_plot(splits: Figures, classes: list[str]) -> Markup:
+    series = [
+        Dots(
+            split_name(split),
+            figures["recall"],
+            {name: (figures["recall_low"][name], figures["recall_high"][name]) for name in figures["recall"]},
+        )
+        for split, figures in splits.items()
+    ]
+    return plots.dot_plot(
+        series,
+        categories=classes,
+        axis="recall, with its 95 % interval",
+        alt="Recall of each class in each split with its interval; the table below has the same numbers.",
+    )
+
+
+def _shortcut_plot(split: str, found: Figures) -> Markup | None:
+    """Return a plot of the AUC of each feature for each class, or None where there is nothing to plot."""
+    classes = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
+    if not classes:
+        return None
+    series = [
+        Dots(name, {feature: auc for feature, by_class in found.items() if (auc := by_class.get(name)) is not None})
+        for name in classes
+    ]
+    return plots.dot_plot(
+        series,
+        categories=list(found),
+        axis="AUC of the class against the rest",
+        alt=f"AUC of each file feature for each class, {split_name(split)}; the table below has the same numbers.",
+        mark=0.5,
+    )
+
+
+def _size_plot(summary: Figures) -> Markup | None:
+    """Return a plot of the films' widths and heights, or None where they are not handed over."""
+    # in the order of the classes, so that a class has one colour on the whole page
+    sizes: dict[str, list[tuple[int, int]]] = {name: [] for name in summary.get("classes") or ()}
+    for film in summary.get("films") or ():
+        sizes.setdefault(str(film["label"]), []).append((film["width"], film["height"]))
+    if not any(sizes.values()):
+        return None
+    frame = summary.get("frame")
+    return plots.size_plot(
+        sizes,
+        aspect=frame["width"] / frame["height"] if frame else None,
+        alt="Width and height of every usable film, by class; the table below has medians and extremes.",
+    )

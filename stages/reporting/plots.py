@@ -1,0 +1,189 @@
+"""Plots as inline SVG: text stays text, lines follow the page's colours, bytes depend on the data alone."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# middle tones, at least 3:1 against the light page and the dark one; each series has a shape of its own as well
+COLOURS = ("#3b7dc4", "#c9701a", "#26936b", "#b4558f", "#84743a", "#6a6fd1", "#c2504b")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+DASHES = (0, (4, 3))
+INK, LINE = "#010203", "#040506"  # stand for the page's own colours, which replace them in the SVG
+FOR_HTML = (  # what an SVG needs to stand inside a page, and beside others
+    (INK, "var(--ink)"),
+    (LINE, "var(--line)"),
+    (r"<metadata>.*?</metadata>", ""),
+    (r"<style.*?</style>", ""),  # its rule would hold for the whole page
+    (r'<g id="[^"]*"', "<g"),  # every figure has a figure_1
+    (r"font-family: [^;]*; ", ""),
+)
+STYLE: Mapping[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "font.size": 9,
+    "grid.color": LINE,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "lines.markeredgewidth": 0,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # a class may be called $5
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+WIDTH_IN = 6.0
+LETTERS_ABREAST = 80  # of the legend, in that width
+POINTS_AT_MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """A series of a dot plot: a value for each category it knows, with an interval where there is one."""
+
+    name: str
+    values: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def dot_plot(
+    series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str, mark: float | None = None
+) -> Markup:
+    """Return a plot with a row per category and a dot per series in it, from 0 to 1.
+
+    Args:
+        series: what to compare.
+        categories: from top to bottom.
+        axis: what the horizontal axis shows.
+        alt: what a reader who does not see the plot should know.
+        mark: where to draw a line across, such as the value that tells nothing.
+    """
+    height_in = 1.1 + len(categories) * max(0.3, 0.15 * len(series))
+    with _style(salt=alt):
+        figure, axes = _blank(height_in)
+        if mark is not None:
+            axes.axvline(mark, color=INK, linewidth=1, linestyle=DASHES)
+        for index, dots in enumerate(series):
+            shift = (index - (len(series) - 1) / 2) * 0.7 / len(series)
+            _draw_dots(axes, dots, categories, shift=shift, index=index)
+        axes.set(xlim=(-0.02, 1.02), ylim=(len(categories) - 0.5, -0.5), xlabel=axis)
+        axes.set_yticks(range(len(categories)), list(categories))
+        axes.set_yticks([row + 0.5 for row in range(len(categories) - 1)], minor=True)
+        axes.tick_params(which="both", length=0)
+        axes.grid(axis="x")
+        axes.grid(axis="y", which="minor", linestyle=":")
+        _legend_above(figure, axes)
+        return _svg(figure, alt)
+
+
+def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float | None, alt: str) -> Markup:
+    """Return a scatter of widths and heights, coloured by class.
+
+    Args:
+        sizes: width and height of films, by class.
+        aspect: width / height of the target frame, drawn as a line; no line where None.
+        alt: what a reader who does not see the plot should know.
+    """
+    films = [film for of_class in sizes.values() for film in of_class]
+    every = 1 + len(films) // POINTS_AT_MOST
+    right = max((width for width, _ in films), default=1) * 1.05
+    top = max((height for _, height in films), default=1) * 1.05
+    with _style(salt=alt):
+        figure, axes = _blank(4.2)
+        for index, (name, of_class) in enumerate(sizes.items()):
+            axes.scatter(
+                [width for width, _ in of_class[::every]],
+                [height for _, height in of_class[::every]],
+                **_look(index, name),
+                s=9,
+                alpha=0.5,
+                rasterized=True,  # thousands of points as SVG would make the page slow
+            )
+        if aspect is not None:
+            axes.plot([0, right], [0, right / aspect], color=INK, linewidth=1, linestyle=DASHES, label="target frame")
+        axes.set(xlim=(0, right), ylim=(0, top), xlabel="width, pixels", ylabel="height, pixels")
+        axes.grid()
+        _legend_above(figure, axes)
+        return _svg(figure, alt)
+
+
+def _draw_dots(axes: Axes, dots: Dots, categories: Sequence[str], *, shift: float, index: int) -> None:
+    """Draw one series, `shift` rows below the middle of each row."""
+    look = _look(index, dots.name)
+    rows = {category: row + shift for row, category in enumerate(categories)}
+    known = [category for category in categories if category in dots.values]
+    for category in known:
+        if category in dots.intervals:
+            axes.plot(dots.intervals[category], [rows[category]] * 2, color=look["color"], linewidth=1.6)
+    axes.plot(
+        [dots.values[category] for category in known],
+        [rows[category] for category in known],
+        linestyle="none",
+        markersize=5.5,
+        **look,
+    )
+
+
+def _look(index: int, name: str) -> dict[str, Any]:
+    """Return the colour, shape and name of a series; a name with an underscore first would be hidden."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "label": name.lstrip("_") or "?",
+    }
+
+
+def _legend_above(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    if not handles:
+        return
+    columns = LETTERS_ABREAST // (6 + max(len(label) for label in labels))
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(max(columns, 1), len(labels)))
+
+
+@contextmanager
+def _style(*, salt: str) -> Iterator[None]:
+    """Draw in the page's style; the salt keeps apart the ids of the figures on one page."""
+    import matplotlib as mpl  # noqa: PLC0415  # slow to load, and pages without plots do without
+
+    settings: Any = {**STYLE, "svg.hashsalt": salt}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        # the page's font draws the text, so it does not matter what Matplotlib's own font lacks
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _blank(height_in: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure  # noqa: PLC0415  # as above
+
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    axes = figure.add_subplot()
+    figure.patch.set_visible(False)
+    axes.patch.set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Figure, alt: str) -> Markup:
+    """Return the figure as an SVG element that may stand in HTML."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for pattern, replacement in FOR_HTML:
+        svg = re.sub(pattern, replacement, svg, flags=re.DOTALL)
+    # Matplotlib escapes the names that it is given, so that the SVG is safe where a name is not
+    return Markup(svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1))  # noqa: S704

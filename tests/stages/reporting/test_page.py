@@ -1,0 +1,217 @@
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from stages.reporting import page, text
+
+CLASSES = ["normal", "<b>bacterial & co</b>", "viral $5 \N{CJK UNIFIED IDEOGRAPH-80BA}"]
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+
+
+class Elements(HTMLParser):
+    """Collects ids, text and resources, and refuses a tag that is closed where it was not opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.fetched: list[str] = []
+        self.drawings: list[Mapping[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "svg":
+            self.drawings.append(found)
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.fetched += [value for name, value in attrs if name in ("src", "href", "xlink:href") and value]
+        assert tag not in {"script", "link", "iframe", "b"}
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(html: str) -> Elements:
+    """Return a page's elements, having checked that it is whole, needs nothing from outside and names its plots."""
+    found = Elements()
+    found.feed(html)
+    assert not found.open
+    assert len(found.ids) == len(set(found.ids)), "ids are unique"
+    assert all(address.startswith(("#", "data:")) for address in found.fetched)
+    assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in found.drawings)
+    assert "url(http" not in html
+    assert "@import" not in html
+    return found
+
+
+def words(html: str) -> str:
+    return re.sub(r"\s+", " ", read(html).text)
+
+
+def split_figures(films: int, accuracy: float) -> dict[str, Any]:
+    of_class = dict.fromkeys(CLASSES, accuracy)
+    return {
+        "films": films,
+        "patients": films // 2,
+        "accuracy": accuracy,
+        "accuracy_low": accuracy - 0.03,
+        "accuracy_high": accuracy + 0.03,
+        "macro_recall": accuracy,
+        "recall": of_class,
+        "recall_low": {name: value - 0.05 for name, value in of_class.items()},
+        "recall_high": {name: value + 0.05 for name, value in of_class.items()},
+        "confusion": {truth: dict.fromkeys(CLASSES, films // 9) for truth in CLASSES},
+    }
+
+
+def evaluation(*splits: str, **more: Any) -> str:
+    difference = {"difference": 0.097, "low": 0.059, "high": 0.134}
+    summary = {
+        "splits": {name: split_figures(600 + index, 0.802 - 0.097 * index) for index, name in enumerate(splits)},
+        "majority": dict.fromkeys(splits, 0.4),
+        "gap": {
+            f"train_minus_{name}": {**difference, "recall": dict.fromkeys(CLASSES, difference)} for name in splits[1:]
+        },
+        **more,
+    }
+    facts: dict[str, dict[str, Any]] = {
+        "Parameters": {"split": "all", "draws": 10_000},
+        "Network": {"name": "<alexnet>"},
+    }
+    return page.evaluation_page(summary, classes=CLASSES, facts=facts)
+
+
+AUDIT: dict[str, Any] = {
+    "raw": "data/<raw>",
+    "label_source": "folders",
+    "label_source_reason": "every file lies in a folder of its class",
+    "group_source": "numbers in the file names",
+    "classes": CLASSES,
+    "files": 5858,
+    "usable": 5820,
+    "set_aside": {"duplicate": 30, "truncated": 8},
+    "warnings": {"EXIF orientation is ignored": 4},
+    "by_class": {
+        "train": {name: {"films": 1300, "patients": 900} for name in CLASSES},
+        "none": {CLASSES[0]: {"films": 4, "patients": 4}},
+    },
+    "groups": {"count": 4082, "largest": 30, "largest_id": "person<23>", "crossing_delivered_splits": 1},
+    "frame": {"height": 256, "width": 300},
+    "sizes": {
+        name: {
+            "width_median": 1300,
+            "height_median": 970.5,
+            "width_min": 384,
+            "width_max": 2916,
+            "height_min": 127,
+            "height_max": 2713,
+            "aspect_median": 1.3,
+        }
+        for name in CLASSES
+    },
+    "modes": {CLASSES[0]: {"L": 1341}, CLASSES[1]: {"L": 2300, "RGB": 240}},
+    "formats": {"JPEG": 5850, "PNG": 8},
+    "jpeg_quality": {CLASSES[0]: {"median": 94, "min": 75, "max": 97}, CLASSES[1]: {}},
+    "crop": {"train": {name: {"lost_mean": 0.2, "padded_share": 0.05, "pad_mean": 0.003} for name in CLASSES}},
+    "shortcuts": {
+        "train": {"bytes per pixel": dict.fromkeys(CLASSES, 0.999), "height": {CLASSES[0]: 0.92}},
+        "test": {},
+    },
+    "duplicates": {"exact": 30, "near": 12, "near_threshold": 0.9987, "examples": [{"path": "a", "of": "<b>"}]},
+    "set_aside_films": [{"path": "train/<x>.jpeg", "status": "truncated", "reason": "ends after 12 bytes"}],
+    "films": [{"width": 1200 + 40 * n, "height": 900 + 25 * n, "label": CLASSES[n % 3]} for n in range(30)],
+}
+
+
+def test_the_evaluation_says_first_how_often_the_network_is_right_and_how_far_train_is_from_it() -> None:
+    shown = words(evaluation("train", "val", "test", test_peeks=3))
+    assert "On the 602 films of test the network names the right class for 60.8 %" in shown
+    assert "a gap of +9.7 points [+5.9, +13.4]" in shown
+    assert "have been scored 3 times" in shown
+    assert shown.count("not provided") == 4
+    assert "10,000 times" in shown
+
+
+def test_a_network_no_better_than_the_majority_is_told_so() -> None:
+    assert "has learned nothing that helps here" in words(evaluation("train", "test", majority={"test": 0.8}))
+    assert "has learned nothing that helps here" not in words(evaluation("train", "test"))
+
+
+def test_the_page_of_the_training_films_alone_has_no_gap_and_no_peek() -> None:
+    shown = words(evaluation("train"))
+    assert "On the 600 films of train" in shown
+    assert "nothing to compare them with" in shown
+    assert "Test-set discipline" not in shown
+
+
+def test_names_from_the_data_are_shown_as_text() -> None:
+    for html in (evaluation("train", "test"), page.audit_page(AUDIT)):
+        found = read(html)
+        assert all(name in found.text for name in CLASSES)
+        assert "<b>" not in html
+    assert "<alexnet>" in read(evaluation("train")).text
+
+
+def test_equal_figures_give_equal_bytes() -> None:
+    assert page.audit_page(AUDIT) == page.audit_page(AUDIT)
+    assert evaluation("train", "test") == evaluation("train", "test")
+
+
+def test_plots_take_the_colours_of_the_page() -> None:
+    html = page.audit_page(AUDIT)
+    assert len(read(html).drawings) == 2  # sizes, and the shortcuts of train: test has none
+    assert "var(--ink)" in html
+    assert "#010203" not in html
+
+
+def test_the_audit_warns_of_patients_in_two_splits() -> None:
+    assert "1 patient has films in more than one delivered split" in words(page.audit_page(AUDIT))
+
+
+@pytest.mark.parametrize("key", sorted(AUDIT))
+@pytest.mark.parametrize("empty", [True, False])
+def test_the_audit_page_does_without_any_figure(key: str, *, empty: bool) -> None:
+    summary = {name: value for name, value in AUDIT.items() if name != key}
+    if empty:
+        summary[key] = type(AUDIT[key])()
+    read(page.audit_page({**summary, "films": summary.get("films", [])[:2]}))
+
+
+def test_the_audit_page_does_without_all_figures() -> None:
+    assert "Audit of the raw films" in words(page.audit_page({}))
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (text.count(5232), "5,232"),
+        (text.count(None), text.UNKNOWN),
+        (text.number(0.9991, 3), "0.999"),
+        (text.percent(0.70512), "70.5 %"),
+        (text.percent(None), text.UNKNOWN),
+        (text.percent_range(0.669, 0.74), "[66.9, 74.0]"),
+        (text.percent_range(0.5, None), text.UNKNOWN),
+        (text.points(0.0971), "+9.7"),
+        (text.points(-0.0971), "-9.7"),
+        (text.points(-0.00001), "0.0"),
+        (text.points_range(-0.02, 0.13), "[-2.0, +13.0]"),
+    ],
+)
+def test_numbers_are_shown_as_a_reader_meets_them(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+def test_columns_of_lines_stand_below_one_another() -> None:
+    assert text.aligned([["split", "films"], ["train", "5,232"], ["t", "4"]]) == [
+        "split  films",
+        "train  5,232",
+        "t          4",
+    ]

@@ -1,0 +1,348 @@
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from manifests import store
+from manifests.columns import ManifestError, Schema
+from manifests.rows import NORMALIZED, PREDICTIONS, AugmentedRow, NormalizedRow, Split
+from manifests.shards import ImageFolder
+from stages import evaluate, scoring
+from stages.contract import Machine, StageError
+from stages.drawn import AUGMENTED
+from stages.evaluate import EvaluateParams
+from stages.films.codec import decode, encode
+from stages.films.frame import Frame
+from stages.learning import batches, checkpoint, loop, networks
+
+CLASSES = ("normal", "bacterial", "viral")
+FRAME = Frame(height=40, width=48)
+FILMS: Mapping[Split, int] = {"train": 24, "val": 9, "test": 12}
+MEAN, STD = 0.47, 0.23
+COPIES = 3
+QUICK = EvaluateParams(draws=200)
+HEAD = ["split", "films", "patients", "accuracy", "95", "%", "interval", "macro", "recall"]
+
+
+def film_rows(films: Mapping[Split, int]) -> Iterator[tuple[NormalizedRow, bytes]]:
+    """Yield films, two of each patient, whose brightness follows their class more or less."""
+    for split, count in films.items():
+        for number in range(count):
+            name = f"{split}{number}"
+            label = number // 2 % 3
+            words = np.random.Generator(np.random.Philox(key=number + 1000 * len(split)))
+            grey = 60 * label + words.normal(60, 30)
+            pixels = np.clip(grey + words.normal(0, 10, (FRAME.height, FRAME.width)), 0, 255)
+            data = encode(pixels.astype(np.uint8), encoding="pgm")
+            yield (
+                NormalizedRow(
+                    film_id=hashlib.sha256(name.encode()).hexdigest(),
+                    path=f"{split}/{CLASSES[label]}/{name}.pgm",
+                    label=CLASSES[label],
+                    label_index=label,
+                    group_id=f"{split}-person{number // 2}",
+                    split=split,
+                    status="ok",
+                    reason=None,
+                    shard=None,
+                    index=None,
+                    sha256=hashlib.sha256(data).hexdigest(),
+                    encoded_bytes=len(data),
+                    scale_x=1,
+                    scale_y=1,
+                    film_left=0,
+                    film_top=0,
+                    film_right=FRAME.width,
+                    film_bottom=FRAME.height,
+                    lost=0,
+                    padded=0,
+                ),
+                data,
+            )
+
+
+def copies_of(row: NormalizedRow, data: bytes) -> Iterator[tuple[AugmentedRow, bytes]]:
+    """Yield a film and its copies, which are the film again."""
+    shared = {name: getattr(row, name) for name in ("film_id", "label", "label_index", "group_id", "split", "status")}
+    for copy in range(COPIES + 1):
+        yield (
+            AugmentedRow(
+                **shared,
+                path=row.path.replace(".pgm", f"-{copy}.pgm"),
+                reason=None,
+                shard=None,
+                index=None,
+                sha256=row.sha256,
+                encoded_bytes=row.encoded_bytes,
+                copy=copy,
+                unfilled=0,
+                drawn={},
+            ),
+            data,
+        )
+
+
+def write_images(root: Path, images_of: Sequence[tuple[Any, bytes]], schema: Schema[Any], layout: str) -> None:
+    """Write images and their manifest as normalize and augment do, the shards in another order than the manifest."""
+    rows, images = [row for row, _ in images_of], [image for _, image in images_of]
+    folder = ImageFolder(root, layout)
+    if layout == "shards":
+        rows = [replace(row, shard=f"{place % 2}.parquet", index=place // 2) for place, row in enumerate(rows)]
+        for part in range(2):
+            folder.write(f"{part}.parquet", rows[part::2], images[part::2], schema)
+    else:
+        folder.write("", rows, images, schema)
+    facts = {"classes": list(CLASSES), "frame": {"height": FRAME.height, "width": FRAME.width}}
+    store.write(rows, schema, folder.manifest, store.Footer(params={"layout": layout}, facts=facts))
+
+
+def make_set(root: Path, films: Mapping[Split, int], layout: str = "shards") -> None:
+    """Write normalized films, their augmented copies and a network that has learned a little of the films."""
+    normalized = list(film_rows(films))
+    write_images(root / "data/normalized", normalized, NORMALIZED, layout)
+    augmented = [copy for row, data in normalized if row.split == "train" for copy in copies_of(row, data)]
+    write_images(root / "data/augmented", augmented, AUGMENTED, layout)
+    pixels = torch.from_numpy(np.stack([decode(data) for _, data in normalized]))
+    labels = torch.tensor([row.label_index for row, _ in normalized])
+    save_network(root, fitted(pixels, labels), CLASSES, FRAME)
+
+
+def fitted(pixels: torch.Tensor, labels: torch.Tensor) -> torch.nn.Module:
+    """Return a network with random features and a last layer that fits them to the labels by least squares."""
+    network = networks.initialised("residual", FRAME, len(CLASSES), how="he", seed=3).eval()
+    assert isinstance(network, torch.nn.Sequential)
+    last = network[-1]
+    assert isinstance(last, torch.nn.Linear)
+    with torch.inference_mode():
+        levels = batches.standardised(pixels, mean=MEAN, std=STD, device=torch.device("cpu"))
+        features = network[:-1](levels)[:, :4]  # few, so that some films are named wrongly
+        targets = torch.nn.functional.one_hot(labels, len(CLASSES)).float()
+        shifted = torch.cat([features, torch.ones(len(features), 1)], dim=1)
+        weights = torch.linalg.lstsq(shifted, targets).solution
+        last.weight.zero_()[:, :4] = weights[:-1].T
+        last.bias.copy_(weights[-1])
+    return network
+
+
+def save_network(root: Path, network: torch.nn.Module, classes: Sequence[str], frame: Frame) -> None:
+    checkpoint.save(
+        root / evaluate.MODEL,
+        checkpoint.Checkpoint(
+            network_name="residual", classes=tuple(classes), frame=frame, mean=MEAN, std=STD, network=network
+        ),
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Keep torch from waiting for cores that other work holds: these networks are too small for threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evaluate")
+    make_set(root, FILMS)
+    return root
+
+
+@pytest.fixture
+def root(untouched: Path, tmp_path: Path) -> Path:
+    """Return a set of a test's own."""
+    return copytree(untouched, tmp_path / "set")
+
+
+def summary_of(root: Path) -> dict[str, Any]:
+    found = json.loads((root / evaluate.SUMMARY).read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def test_the_stage_writes_what_it_says_and_the_figures_are_those_of_the_predictions(
+    root: Path, machine: Machine
+) -> None:
+    report = evaluate.run(QUICK, root, machine)
+    assert all((root / path).is_file() for path in (*evaluate.STAGE.writes, *report.written))
+
+    rows = store.read(PREDICTIONS, root / evaluate.PREDICTED)
+    found = summary_of(root)
+    assert list(found["splits"]) == ["train", "val", "test"]
+    for split, figures in found["splits"].items():
+        of_split = [row for row in rows if row.split == split]
+        assert figures["films"] == len(of_split) == FILMS[split]
+        assert figures["patients"] == len({row.group_id for row in of_split})
+        assert figures["accuracy"] == np.mean([row.correct for row in of_split])
+        assert figures["accuracy_low"] <= figures["accuracy"] <= figures["accuracy_high"]
+    assert all(row.correct == (row.predicted == row.label) for row in rows)
+    assert all(np.argmax(row.probabilities) == row.predicted_index for row in rows)
+    assert np.sum([row.probabilities for row in rows], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_film_gets_the_probabilities_that_the_network_gives_its_own_pixels(root: Path, machine: Machine) -> None:
+    evaluate.run(QUICK, root, machine)
+    pixels = {row.film_id: decode(data) for row, data in film_rows(FILMS)}
+    rows = store.read(PREDICTIONS, root / evaluate.PREDICTED)
+    assert [row.film_id for row in rows] == list(pixels)
+    known = checkpoint.load(root / evaluate.MODEL, torch.device("cpu"))
+    images = torch.from_numpy(np.stack([pixels[row.film_id] for row in rows]))
+    expected = loop.predict(known.network, images, mean=MEAN, std=STD, device=torch.device("cpu"))
+    assert np.array([row.probabilities for row in rows]) == pytest.approx(expected, abs=1e-5)
+    assert 0.4 < np.mean([row.correct for row in rows]) < 1
+    assert {row.predicted for row in rows} == set(CLASSES)
+
+
+def test_predictions_do_not_depend_on_layout_order_or_how_many_images_are_held_at_once(
+    root: Path, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate.run(QUICK, root, machine)
+    make_set(tmp_path / "folder", FILMS, layout="folder")
+    monkeypatch.setattr(scoring, "IMAGES_AT_ONCE", 20)
+    evaluate.run(QUICK, tmp_path / "folder", machine)
+    first, second = (store.read(PREDICTIONS, path / evaluate.PREDICTED) for path in (root, tmp_path / "folder"))
+    assert [row.film_id for row in first] == [row.film_id for row in second]
+    for one, other in zip(first, second, strict=True):
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+
+
+def test_copies_that_are_the_film_again_score_as_the_training_films_do(root: Path, machine: Machine) -> None:
+    report = evaluate.run(QUICK, root, machine)
+    found = summary_of(root)
+    assert found["augmented"]["images"] == FILMS["train"] * (COPIES + 1)
+    assert found["augmented_accuracy"] == found["splits"]["train"]["accuracy"]
+    assert next(iter(found["gap"])) == "augmented_minus_train"
+    assert report.done == sum(FILMS.values()) + FILMS["train"] * (COPIES + 1)
+
+
+def test_one_split_is_scored_beside_train_and_its_interval_is_the_same_as_among_all(
+    root: Path, machine: Machine
+) -> None:
+    evaluate.run(QUICK, root, machine)
+    among_all = summary_of(root)
+    evaluate.run(EvaluateParams(split="val", draws=200), root, machine)
+    alone = summary_of(root)
+    assert list(alone["splits"]) == ["train", "val"]
+    assert list(alone["gap"]) == ["train_minus_val"]
+    assert alone["splits"]["val"] == among_all["splits"]["val"]
+    assert alone["gap"]["train_minus_val"] == among_all["gap"]["train_minus_val"]
+    assert {row.split for row in store.read(PREDICTIONS, root / evaluate.PREDICTED)} == {"train", "val"}
+
+
+def test_the_confusion_table_holds_the_last_split_for_dvc_plots(root: Path, machine: Machine) -> None:
+    evaluate.run(QUICK, root, machine)
+    with (root / evaluate.CONFUSION).open() as file:
+        found = list(csv.DictReader(file))
+    rows = [row for row in store.read(PREDICTIONS, root / evaluate.PREDICTED) if row.split == "test"]
+    assert found == [{"actual": row.label, "predicted": row.predicted} for row in rows]
+
+
+def test_only_what_scores_the_test_films_is_noted_as_a_look_at_them(root: Path, machine: Machine) -> None:
+    evaluate.run(EvaluateParams(split="val", draws=100), root, machine)
+    assert not (root / evaluate.PEEKS).exists()
+    assert "test_peeks" not in summary_of(root)
+    for number in (1, 2):
+        evaluate.run(EvaluateParams(split="test", draws=100), root, machine)
+        assert summary_of(root)["test_peeks"] == number
+    peeks = [json.loads(line) for line in (root / evaluate.PEEKS).read_text().splitlines()]
+    assert [set(peek) for peek in peeks] == [{"time", "model_sha256", "params"}] * 2
+    assert peeks[0]["model_sha256"] == store.file_sha256(root / evaluate.MODEL)
+    assert peeks[1]["params"] == {"split": "test", "draws": 100, "seed": 0}
+    assert peeks[0]["time"].endswith("+00:00")
+
+
+def test_the_same_run_writes_the_same_bytes_but_for_the_count_of_looks(root: Path, machine: Machine) -> None:
+    params = EvaluateParams(split="val", draws=150)
+    runs = []
+    for _ in range(2):
+        evaluate.run(params, root, machine)
+        runs.append([(root / path).read_bytes() for path in evaluate.STAGE.writes])
+    assert runs[0] == runs[1]
+
+
+def test_the_predictions_say_what_they_were_made_from(root: Path, machine: Machine) -> None:
+    evaluate.run(QUICK, root, machine)
+    footer = store.read_footer(root / evaluate.PREDICTED)
+    assert footer.facts == {"classes": list(CLASSES)}
+    assert footer.params == {"split": "all", "draws": 200, "seed": 0}
+    for path in ("data/normalized/manifest.parquet", "models/model.safetensors"):
+        assert footer.sources[path] == store.file_sha256(root / path)
+
+
+def test_the_lines_show_a_row_per_split_the_gaps_and_what_was_skipped(root: Path, machine: Machine) -> None:
+    lines = evaluate.run(QUICK, root, machine).lines
+    assert lines[0].split() == [*HEAD, *CLASSES]
+    assert [line.split()[:3] for line in lines[1:4]] == [["train", "24", "12"], ["val", "9", "5"], ["test", "12", "6"]]
+    assert [line.split(":")[0] for line in lines[4:7]] == ["augmented - train", "train - val", "train - test"]
+    assert lines[7] == "not scored, having no films: leak_probe"
+    assert lines[8] == "looks at the test films so far: 1 (reports/test_peeks.jsonl)"
+
+
+def test_a_split_without_films_is_refused_with_what_the_others_hold(root: Path, machine: Machine) -> None:
+    with pytest.raises(
+        StageError, match=r"split leak_probe has no films \(found: train 24, leak_probe 0, val 9, test 12\)"
+    ):
+        evaluate.run(EvaluateParams(split="leak_probe"), root, machine)
+    assert not (root / evaluate.SUMMARY).exists()
+
+
+def test_films_without_a_training_split_are_refused(root: Path, machine: Machine) -> None:
+    write_images(root / "data/normalized", list(film_rows({"test": 6})), NORMALIZED, "shards")
+    with pytest.raises(StageError, match="split train has no films"):
+        evaluate.run(QUICK, root, machine)
+
+
+@pytest.mark.parametrize(
+    ("classes", "frame", "message"),
+    [
+        (("normal", "pneumonia"), FRAME, "its classes are normal, pneumonia; .* has normal, bacterial, viral"),
+        (CLASSES, Frame(height=48, width=48), "takes 48x48 pixels; .* has 40x48; run train again"),
+    ],
+)
+def test_a_network_made_for_other_films_is_refused(
+    root: Path, machine: Machine, classes: Sequence[str], frame: Frame, message: str
+) -> None:
+    network = networks.initialised("residual", frame, len(classes), how="he", seed=0)
+    save_network(root, network, classes, frame)
+    with pytest.raises(StageError, match=message):
+        evaluate.run(QUICK, root, machine)
+    assert not (root / evaluate.PEEKS).exists()
+
+
+def test_a_missing_model_and_a_missing_manifest_name_the_stage_to_run(root: Path, machine: Machine) -> None:
+    (root / evaluate.MODEL).unlink()
+    with pytest.raises(StageError, match="run train first"):
+        evaluate.run(QUICK, root, machine)
+    (root / "data/normalized/manifest.parquet").unlink()
+    with pytest.raises(ManifestError, match="run the stage that writes it first"):
+        evaluate.run(QUICK, root, machine)
+
+
+def test_training_films_alone_can_be_scored(root: Path, machine: Machine) -> None:
+    evaluate.run(EvaluateParams(split="train", draws=100), root, machine)
+    assert list(summary_of(root)["gap"]) == ["augmented_minus_train"]
+    assert "of train the network" in (root / evaluate.PAGE).read_text()
+
+
+@pytest.mark.parametrize("wrong", [{"split": "tests"}, {"draws": 99}, {"seed": -1}, {"splits": "all"}])
+def test_parameters_that_cannot_be_used_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        EvaluateParams.model_validate(wrong)
+
+
+def test_the_stage_can_be_listed_without_torch_cv2_matplotlib_or_jinja() -> None:
+    script = "import sys, stages.evaluate; print({'torch', 'cv2', 'matplotlib', 'jinja2'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "set()"
