@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import grimp
 import yaml
 
@@ -28,11 +27,11 @@ MANIFESTS: dict[str, Schema[Any]] = {
     paths.SPLIT: SPLIT,
     paths.NORMALIZED_MANIFEST: NORMALIZED,
     paths.AUGMENTED_MANIFEST: AUGMENTED,
-    "data/evaluation/predictions.parquet": PREDICTIONS,
+    paths.PREDICTIONS: PREDICTIONS,
 }
 PERSISTENT = (paths.NORMALIZED, paths.AUGMENTED)  # a killed run goes on where it was, so DVC must not clear them
 UNCACHED = (".json",)  # small texts that DVC should not hide in its cache
-METRICS = ("reports/train.json", "reports/evaluation.json")
+METRICS = (paths.TRAIN_SUMMARY, paths.EVALUATION_SUMMARY)
 PLOTS = [
     {
         "accuracy": {
@@ -55,12 +54,13 @@ PLOTS = [
 
 def commands_page() -> str:
     """Return the page of the commands: what --help prints."""
-    context = click.Context(main, info_name="cxr-pipeline", terminal_width=100, max_content_width=100)
+    width: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100, "resilient_parsing": True}
+    context = main.make_context("cxr-pipeline", [], **width)
     blocks = [f"# Commands\n\n{GENERATED}\n", _block("cxr-pipeline --help", main.get_help(context))]
     for entry in COMMANDS:
         command = main.get_command(context, entry.name)
         assert command is not None
-        inner = click.Context(command, info_name=entry.name, parent=context, terminal_width=100, max_content_width=100)
+        inner = command.make_context(entry.name, [], parent=context, **width)
         blocks.append(f"## {entry.name}\n\n{_block(f'cxr-pipeline {entry.name} --help', command.get_help(inner))}")
     return "\n".join(blocks)
 

@@ -28,13 +28,6 @@ from stages.statistics.summary import AUGMENTED, summarize_sets
 if TYPE_CHECKING:
     from stages.learning.checkpoint import Checkpoint
 
-MODEL = "models/model.safetensors"
-PREDICTED = "data/evaluation/predictions.parquet"
-SUMMARY = "reports/evaluation.json"
-PAGE = "reports/evaluation.html"
-CONFUSION = "reports/confusion.csv"
-PEEKS = "reports/test_peeks.jsonl"  # a log that only grows, and so no output of the stage
-
 
 class EvaluateParams(Params):
     """What is scored, and how its intervals are drawn."""
@@ -134,7 +127,7 @@ def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[st
     if empty:
         shown.append(f"not scored, having no films: {', '.join(empty)}")
     if "test_peeks" in summary:
-        shown.append(f"looks at the test films so far: {summary['test_peeks']:,} ({PEEKS})")
+        shown.append(f"looks at the test films so far: {summary['test_peeks']:,} ({paths.TEST_PEEKS})")
     return shown
 
 
@@ -149,22 +142,22 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     if params.split in ("all", "train"):
         sets[AUGMENTED] = read_images(root, paths.AUGMENTED, AUGMENTED_ROWS)
     device = loop.device_for(machine.device)
-    network = checkpoint.load(root / MODEL, device)
+    network = checkpoint.load(root / paths.MODEL, device)
     for images in sets.values():
-        require_fit(network, images, model=MODEL)
+        require_fit(network, images, model=paths.MODEL)
     with machine.track(sum(len(images.rows) for images in sets.values()), unit="images") as advance:
         judge = Judge(network, device, advance)
         probabilities = {name: judge.score(images) for name, images in sets.items()}
     summary = summarize(sets, probabilities, films, params)
     if "test" in splits:
-        summary["test_peeks"] = note_peek(root / PEEKS, store.file_sha256(root / MODEL), params)
+        summary["test_peeks"] = note_peek(root / paths.TEST_PEEKS, store.file_sha256(root / paths.MODEL), params)
     of_split = {split: predictions(sets[split], probabilities[split]) for split in splits}
     _write(summary, of_split, _Origin(root, params, network, films.facts["classes"]))
     return Report(
         done=sum(len(images.rows) for images in sets.values()),
         unit="images",
         lines=lines(summary, films.facts["classes"], empty),
-        written=(PAGE, SUMMARY, PREDICTED),
+        written=(paths.EVALUATION_PAGE, paths.EVALUATION_SUMMARY, paths.PREDICTIONS),
     )
 
 
@@ -179,7 +172,7 @@ class _Origin:
 
     def footer(self) -> store.Footer:
         """Return what the predictions' manifest says of itself."""
-        read = (paths.NORMALIZED_MANIFEST, MODEL)
+        read = (paths.NORMALIZED_MANIFEST, paths.MODEL)
         return store.Footer(
             params=self.params.model_dump(mode="json"),
             sources={name: store.file_sha256(self.root / name) for name in read},
@@ -192,7 +185,7 @@ class _Origin:
         return {
             "Network": {
                 "name": self.network.network_name,
-                "sha256 of its file": store.file_sha256(self.root / MODEL),
+                "sha256 of its file": store.file_sha256(self.root / paths.MODEL),
                 **self.network.facts,
             },
             "Parameters": self.params.model_dump(mode="json"),
@@ -210,17 +203,17 @@ def _write(summary: Mapping[str, Any], of_split: Mapping[str, list[PredictionRow
 
     root = origin.root
     rows = [row for rows in of_split.values() for row in rows]
-    store.write(rows, PREDICTIONS, root / PREDICTED, origin.footer())
-    store.write_json(root / SUMMARY, summary)
+    store.write(rows, PREDICTIONS, root / paths.PREDICTIONS, origin.footer())
+    store.write_json(root / paths.EVALUATION_SUMMARY, summary)
     html = page.evaluation_page(summary, classes=origin.classes, facts=origin.facts())
-    store.write_bytes(root / PAGE, html.encode())
-    store.write_bytes(root / CONFUSION, confusion_csv(list(of_split.values())[-1]))
+    store.write_bytes(root / paths.EVALUATION_PAGE, html.encode())
+    store.write_bytes(root / paths.CONFUSION, confusion_csv(list(of_split.values())[-1]))
 
 
 STAGE = Stage(
     "evaluate",
     EvaluateParams,
-    reads=(MODEL, paths.NORMALIZED, paths.AUGMENTED),
-    writes=(PREDICTED, SUMMARY, PAGE, CONFUSION),
+    reads=(paths.MODEL, paths.NORMALIZED, paths.AUGMENTED),
+    writes=(paths.PREDICTIONS, paths.EVALUATION_SUMMARY, paths.EVALUATION_PAGE, paths.CONFUSION),
     run=run,
 )

@@ -18,7 +18,7 @@ from manifests import store
 from manifests.columns import ManifestError, Schema
 from manifests.rows import NORMALIZED, PREDICTIONS, AugmentedRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
-from stages import evaluate, scoring
+from stages import evaluate, paths, scoring
 from stages.contract import Machine, StageError
 from stages.drawn import AUGMENTED
 from stages.evaluate import EvaluateParams
@@ -137,7 +137,7 @@ def fitted(pixels: torch.Tensor, labels: torch.Tensor) -> torch.nn.Module:
 
 def save_network(root: Path, network: torch.nn.Module, classes: Sequence[str], frame: Frame) -> None:
     checkpoint.save(
-        root / evaluate.MODEL,
+        root / paths.MODEL,
         checkpoint.Checkpoint(
             network_name="residual", classes=tuple(classes), frame=frame, mean=MEAN, std=STD, network=network
         ),
@@ -167,7 +167,7 @@ def root(untouched: Path, tmp_path: Path) -> Path:
 
 
 def summary_of(root: Path) -> dict[str, Any]:
-    found = json.loads((root / evaluate.SUMMARY).read_text())
+    found = json.loads((root / paths.EVALUATION_SUMMARY).read_text())
     assert isinstance(found, dict)
     return found
 
@@ -178,7 +178,7 @@ def test_the_stage_writes_what_it_says_and_the_figures_are_those_of_the_predicti
     report = evaluate.run(QUICK, root, machine)
     assert all((root / path).is_file() for path in (*evaluate.STAGE.writes, *report.written))
 
-    rows = store.read(PREDICTIONS, root / evaluate.PREDICTED)
+    rows = store.read(PREDICTIONS, root / paths.PREDICTIONS)
     found = summary_of(root)
     assert list(found["splits"]) == ["train", "val", "test"]
     for split, figures in found["splits"].items():
@@ -195,9 +195,9 @@ def test_the_stage_writes_what_it_says_and_the_figures_are_those_of_the_predicti
 def test_a_film_gets_the_probabilities_that_the_network_gives_its_own_pixels(root: Path, machine: Machine) -> None:
     evaluate.run(QUICK, root, machine)
     pixels = {row.film_id: decode(data) for row, data in film_rows(FILMS)}
-    rows = store.read(PREDICTIONS, root / evaluate.PREDICTED)
+    rows = store.read(PREDICTIONS, root / paths.PREDICTIONS)
     assert [row.film_id for row in rows] == list(pixels)
-    known = checkpoint.load(root / evaluate.MODEL, torch.device("cpu"))
+    known = checkpoint.load(root / paths.MODEL, torch.device("cpu"))
     images = torch.from_numpy(np.stack([pixels[row.film_id] for row in rows]))
     expected = loop.predict(known.network, images, mean=MEAN, std=STD, device=torch.device("cpu"))
     assert np.array([row.probabilities for row in rows]) == pytest.approx(expected, abs=1e-5)
@@ -212,7 +212,7 @@ def test_predictions_do_not_depend_on_layout_order_or_how_many_images_are_held_a
     make_set(tmp_path / "folder", FILMS, layout="folder")
     monkeypatch.setattr(scoring, "IMAGES_AT_ONCE", 20)
     evaluate.run(QUICK, tmp_path / "folder", machine)
-    first, second = (store.read(PREDICTIONS, path / evaluate.PREDICTED) for path in (root, tmp_path / "folder"))
+    first, second = (store.read(PREDICTIONS, path / paths.PREDICTIONS) for path in (root, tmp_path / "folder"))
     assert [row.film_id for row in first] == [row.film_id for row in second]
     for one, other in zip(first, second, strict=True):
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
@@ -238,27 +238,27 @@ def test_one_split_is_scored_beside_train_and_its_interval_is_the_same_as_among_
     assert list(alone["gap"]) == ["train_minus_val"]
     assert alone["splits"]["val"] == among_all["splits"]["val"]
     assert alone["gap"]["train_minus_val"] == among_all["gap"]["train_minus_val"]
-    assert {row.split for row in store.read(PREDICTIONS, root / evaluate.PREDICTED)} == {"train", "val"}
+    assert {row.split for row in store.read(PREDICTIONS, root / paths.PREDICTIONS)} == {"train", "val"}
 
 
 def test_the_confusion_table_holds_the_last_split_for_dvc_plots(root: Path, machine: Machine) -> None:
     evaluate.run(QUICK, root, machine)
-    with (root / evaluate.CONFUSION).open() as file:
+    with (root / paths.CONFUSION).open() as file:
         found = list(csv.DictReader(file))
-    rows = [row for row in store.read(PREDICTIONS, root / evaluate.PREDICTED) if row.split == "test"]
+    rows = [row for row in store.read(PREDICTIONS, root / paths.PREDICTIONS) if row.split == "test"]
     assert found == [{"actual": row.label, "predicted": row.predicted} for row in rows]
 
 
 def test_only_what_scores_the_test_films_is_noted_as_a_look_at_them(root: Path, machine: Machine) -> None:
     evaluate.run(EvaluateParams(split="val", draws=100), root, machine)
-    assert not (root / evaluate.PEEKS).exists()
+    assert not (root / paths.TEST_PEEKS).exists()
     assert "test_peeks" not in summary_of(root)
     for number in (1, 2):
         evaluate.run(EvaluateParams(split="test", draws=100), root, machine)
         assert summary_of(root)["test_peeks"] == number
-    peeks = [json.loads(line) for line in (root / evaluate.PEEKS).read_text().splitlines()]
+    peeks = [json.loads(line) for line in (root / paths.TEST_PEEKS).read_text().splitlines()]
     assert [set(peek) for peek in peeks] == [{"time", "model_sha256", "params"}] * 2
-    assert peeks[0]["model_sha256"] == store.file_sha256(root / evaluate.MODEL)
+    assert peeks[0]["model_sha256"] == store.file_sha256(root / paths.MODEL)
     assert peeks[1]["params"] == {"split": "test", "draws": 100, "seed": 0}
     assert peeks[0]["time"].endswith("+00:00")
 
@@ -274,7 +274,7 @@ def test_the_same_run_writes_the_same_bytes_but_for_the_count_of_looks(root: Pat
 
 def test_the_predictions_say_what_they_were_made_from(root: Path, machine: Machine) -> None:
     evaluate.run(QUICK, root, machine)
-    footer = store.read_footer(root / evaluate.PREDICTED)
+    footer = store.read_footer(root / paths.PREDICTIONS)
     assert footer.facts == {"classes": list(CLASSES)}
     assert footer.params == {"split": "all", "draws": 200, "seed": 0}
     for path in ("data/normalized/manifest.parquet", "models/model.safetensors"):
@@ -295,7 +295,7 @@ def test_a_split_without_films_is_refused_with_what_the_others_hold(root: Path, 
         StageError, match=r"split leak_probe has no films \(found: train 24, leak_probe 0, val 9, test 12\)"
     ):
         evaluate.run(EvaluateParams(split="leak_probe"), root, machine)
-    assert not (root / evaluate.SUMMARY).exists()
+    assert not (root / paths.EVALUATION_SUMMARY).exists()
 
 
 def test_films_without_a_training_split_are_refused(root: Path, machine: Machine) -> None:
@@ -318,11 +318,11 @@ def test_a_network_made_for_other_films_is_refused(
     save_network(root, network, classes, frame)
     with pytest.raises(StageError, match=message):
         evaluate.run(QUICK, root, machine)
-    assert not (root / evaluate.PEEKS).exists()
+    assert not (root / paths.TEST_PEEKS).exists()
 
 
 def test_a_missing_model_and_a_missing_manifest_name_the_stage_to_run(root: Path, machine: Machine) -> None:
-    (root / evaluate.MODEL).unlink()
+    (root / paths.MODEL).unlink()
     with pytest.raises(StageError, match="run train first"):
         evaluate.run(QUICK, root, machine)
     (root / "data/normalized/manifest.parquet").unlink()
@@ -333,7 +333,7 @@ def test_a_missing_model_and_a_missing_manifest_name_the_stage_to_run(root: Path
 def test_training_films_alone_can_be_scored(root: Path, machine: Machine) -> None:
     evaluate.run(EvaluateParams(split="train", draws=100), root, machine)
     assert list(summary_of(root)["gap"]) == ["augmented_minus_train"]
-    assert "of train the network" in (root / evaluate.PAGE).read_text()
+    assert "of train the network" in (root / paths.EVALUATION_PAGE).read_text()
 
 
 @pytest.mark.parametrize("wrong", [{"split": "tests"}, {"draws": 99}, {"seed": -1}, {"splits": "all"}])
