@@ -1,0 +1,169 @@
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from manifests.columns import ManifestError
+from manifests.rows import NORMALIZED, NormalizedRow
+from manifests.shards import ImageFolder
+from stages.contract import StageError
+from stages.films.codec import encode
+from stages.films.frame import Frame, Gray
+from stages.learning.batches import (
+    ImageSet,
+    batches,
+    load,
+    pixel_statistics,
+    resident,
+    shuffled,
+    standardised,
+)
+
+FRAME = Frame(height=6, width=8)
+COUNT = 9
+
+
+@contextmanager
+def silent(total: int, *, unit: str) -> Iterator[Callable[..., None]]:
+    assert (total > 0, unit) == (True, "images")
+    yield lambda *_: None
+
+
+def film(number: int) -> Gray:
+    return np.full((FRAME.height, FRAME.width), 10 * number, np.uint8)
+
+
+def row_of(number: int, data: bytes, layout: str) -> NormalizedRow:
+    return NormalizedRow(
+        film_id=hashlib.sha256(bytes([number])).hexdigest(),
+        path=f"train/{number}.pgm",
+        label="normal",
+        label_index=number % 3,
+        group_id=str(number),
+        split="train",
+        status="ok",
+        reason=None,
+        shard=f"part-{number // 4}.parquet" if layout == "shards" else None,
+        index=number % 4 if layout == "shards" else None,
+        sha256=hashlib.sha256(data).hexdigest(),
+        encoded_bytes=len(data),
+        scale_x=1.0,
+        scale_y=1.0,
+        film_left=0,
+        film_top=0,
+        film_right=FRAME.width,
+        film_bottom=FRAME.height,
+        lost=0.0,
+        padded=0.0,
+    )
+
+
+@pytest.fixture(params=["shards", "folder"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ImageFolder, list[NormalizedRow]]:
+    """Nine films in one of the layouts, in three shards."""
+    folder = ImageFolder(tmp_path, request.param)
+    images = [encode(film(number), encoding="pgm") for number in range(COUNT)]
+    rows = [row_of(number, image, request.param) for number, image in enumerate(images)]
+    for start in range(0, COUNT, 4):
+        part = slice(start, start + 4)
+        folder.write(f"part-{start // 4}.parquet", rows[part], images[part], NORMALIZED)
+    return folder, rows
+
+
+def test_images_and_labels_stand_in_the_order_of_the_rows_in_both_layouts(
+    stored: tuple[ImageFolder, list[NormalizedRow]],
+) -> None:
+    folder, rows = stored
+    order = [7, 0, 8, 3, 5, 1]
+
+    images = load(folder, [rows[number] for number in order], FRAME, silent)
+
+    assert images.images.dtype == torch.uint8
+    assert images.images.shape == (6, FRAME.height, FRAME.width)
+    assert images.images[:, 0, 0].tolist() == [10 * number for number in order]
+    assert images.labels.tolist() == [number % 3 for number in order]
+    assert images.labels.dtype == torch.int64
+
+
+def test_an_image_of_another_frame_is_named(stored: tuple[ImageFolder, list[NormalizedRow]]) -> None:
+    folder, rows = stored
+
+    with pytest.raises(StageError, match=r"train/0\.pgm: 6x8 pixels; expected 5x8"):
+        resident(folder, rows, Frame(height=5, width=8), silent)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    folder = ImageFolder(tmp_path, "folder")
+    row = row_of(0, b"no image", "folder")
+    folder.write("", [row], [b"no image"], NORMALIZED)
+
+    with pytest.raises(StageError, match=r"train/0\.pgm: .*run the stage that wrote it again"):
+        resident(folder, [row], FRAME, silent)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    row = replace(row_of(0, b"x", "folder"), path="train/gone.pgm")
+
+    with pytest.raises(ManifestError, match=r"gone\.pgm"):
+        resident(ImageFolder(tmp_path, "folder"), [row], FRAME, silent)
+
+
+def test_pixel_statistics_are_those_of_all_grey_levels() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (300, 6, 8), np.uint8)
+
+    mean, std = pixel_statistics(torch.from_numpy(grey))
+
+    assert mean == pytest.approx((grey / 255).mean())
+    assert std == pytest.approx((grey / 255).std())
+
+
+def test_films_of_one_grey_level_can_be_standardised() -> None:
+    flat = torch.full((2, 6, 8), 77, dtype=torch.uint8)
+    mean, std = pixel_statistics(flat)
+
+    levels = standardised(flat, mean=mean, std=std, device=torch.device("cpu"))
+
+    assert levels.abs().max() < 1e-4
+
+
+def test_standardised_images_have_mean_0_and_deviation_1_and_the_grey_levels_stay() -> None:
+    grey = torch.randint(0, 256, (50, 6, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    before = grey.clone()
+    mean, std = pixel_statistics(grey)
+
+    levels = standardised(grey, mean=mean, std=std, device=torch.device("cpu"))
+
+    assert levels.shape == (50, 1, 6, 8)
+    assert levels.dtype == torch.float32
+    assert float(levels.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(levels.std(correction=0)) == pytest.approx(1, abs=1e-5)
+    assert torch.equal(grey, before)
+
+
+def test_the_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
+    order = shuffled(1000, seed=3, epoch=1)
+
+    assert sorted(order.tolist()) == list(range(1000))
+    assert torch.equal(order, shuffled(1000, seed=3, epoch=1))
+    assert not torch.equal(order, shuffled(1000, seed=3, epoch=2))
+    assert not torch.equal(order, shuffled(1000, seed=4, epoch=1))
+
+
+def test_the_order_is_the_same_on_every_machine() -> None:
+    assert shuffled(8, seed=0, epoch=1).tolist() == [5, 3, 7, 2, 4, 1, 0, 6]
+
+
+@pytest.mark.parametrize("order", [None, torch.tensor([6, 5, 4, 3, 2, 1, 0])])
+def test_every_image_comes_once_and_the_last_batch_is_kept_though_smaller(order: torch.Tensor | None) -> None:
+    images = ImageSet(torch.arange(7, dtype=torch.uint8).reshape(7, 1, 1), torch.arange(7))
+
+    found = list(batches(images, 3, order=order))
+
+    assert [len(labels) for _, labels in found] == [3, 3, 1]
+    assert torch.cat([labels for _, labels in found]).tolist() == (list(range(7)) if order is None else order.tolist())
+    assert all(torch.equal(grey.flatten(), labels) for grey, labels in found)
