@@ -58,7 +58,7 @@ def test_paths_in_the_readme_are_those_that_stages_write() -> None:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the project with small phantoms and small parameters, all stages run by DVC."""
     root = tmp_path_factory.mktemp("clone")
-    for name in ("pipeline", "stages", "manifests", ".dvc/config", "dvc.yaml", "params.yaml"):
+    for name in ("pipeline", "stages", "manifests", ".dvc/config", ".gitignore", "dvc.yaml", "params.yaml"):
         source, target = REPOSITORY / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
