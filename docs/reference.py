@@ -31,7 +31,7 @@ MANIFESTS: dict[str, Schema[Any]] = {
 }
 PERSISTENT = (paths.NORMALIZED, paths.AUGMENTED)  # a killed run goes on where it was, so DVC must not clear them
 UNCACHED = (".json",)  # small texts that DVC should not hide in its cache
-METRICS = (paths.TRAIN_SUMMARY, paths.EVALUATION_SUMMARY)
+METRICS = (paths.METRICS,)
 PLOTS = [
     {
         "accuracy": {

@@ -104,6 +104,17 @@ def confusion_csv(rows: Sequence[PredictionRow]) -> bytes:
     return table.getvalue().encode()
 
 
+def headline(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Return the few figures that `dvc metrics` tables: accuracies, their intervals, and the gaps to train."""
+    figures: dict[str, float] = {}
+    for split, found in summary["splits"].items():
+        figures[split] = found["accuracy"]
+        if split != "train":
+            figures |= {f"{split}_low": found["accuracy_low"], f"{split}_high": found["accuracy_high"]}
+    gaps = {f"train_minus_{split}" for split in summary["splits"]}
+    return figures | {pair: gap["difference"] for pair, gap in summary["gap"].items() if pair in gaps}
+
+
 def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[str]) -> list[str]:
     """Return what the terminal shows: a row per split, a line per gap, and what was not scored."""
     table = [["split", "films", "patients", "accuracy", "95 % interval", "macro recall", *classes]]
@@ -205,6 +216,7 @@ def _write(summary: Mapping[str, Any], of_split: Mapping[str, list[PredictionRow
     rows = [row for rows in of_split.values() for row in rows]
     store.write(rows, PREDICTIONS, root / paths.PREDICTIONS, origin.footer())
     store.write_json(root / paths.EVALUATION_SUMMARY, summary)
+    store.write_json(root / paths.METRICS, headline(summary))
     html = page.evaluation_page(summary, classes=origin.classes, facts=origin.facts())
     store.write_bytes(root / paths.EVALUATION_PAGE, html.encode())
     store.write_bytes(root / paths.CONFUSION, confusion_csv(list(of_split.values())[-1]))
@@ -214,6 +226,6 @@ STAGE = Stage(
     "evaluate",
     EvaluateParams,
     reads=(paths.MODEL, paths.NORMALIZED, paths.AUGMENTED),
-    writes=(paths.PREDICTIONS, paths.EVALUATION_SUMMARY, paths.EVALUATION_PAGE, paths.CONFUSION),
+    writes=(paths.PREDICTIONS, paths.EVALUATION_SUMMARY, paths.EVALUATION_PAGE, paths.METRICS, paths.CONFUSION),
     run=run,
 )

@@ -18,5 +18,6 @@ TRAIN_LOG = "reports/train_log.csv"
 PREDICTIONS = "data/evaluation/predictions.parquet"
 EVALUATION_SUMMARY = "reports/evaluation.json"
 EVALUATION_PAGE = "reports/evaluation.html"
+METRICS = "reports/metrics.json"
 CONFUSION = "reports/confusion.csv"
 TEST_PEEKS = "reports/test_peeks.jsonl"  # a log that only grows, and so no output of a stage

@@ -83,6 +83,9 @@ def test_metrics_are_json_that_says_how_good_the_network_is(whole: Path) -> None
     test = evaluation["splits"]["test"]
     assert test["accuracy_low"] <= test["accuracy"] <= test["accuracy_high"]
     assert "train_minus_test" in evaluation["gap"]
+    headline = json.loads((whole / paths.METRICS).read_text())
+    assert headline["test"] == test["accuracy"]
+    assert headline["train_minus_test"] == pytest.approx(headline["train"] - headline["test"])
 
 
 def test_evaluate_split_test_is_logged_as_a_look_at_the_test(whole: Path) -> None:
