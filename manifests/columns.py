@@ -178,8 +178,10 @@ def _spread_name(row: type) -> str | None:
 
 def _array(values: list[Any], field: Field, where: str) -> pa.Array:
     try:
+        if pa.types.is_integer(field.type):
+            return pa.array(values).cast(field.type)  # a typed array would cut 1.5 to 1 without a word
         return pa.array(values, type=field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
         raise ManifestError(f"{where}: column '{field.name}' does not hold {field.type}: {error}") from error
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +39,11 @@ def plan(film_ids: Iterable[str], *, films_per_shard: int) -> dict[str, list[str
     Raises:
         ValueError: where a film is named twice.
     """
-    bits = {f"{int(film_id, 16):0{PREFIX_BITS}b}": film_id for film_id in sorted(film_ids)}
+    ids = sorted(film_ids)
+    bits = {f"{int(film_id, 16):0{PREFIX_BITS}b}": film_id for film_id in ids}
+    if len(bits) < len(ids):
+        twice = next(one for one, other in pairwise(ids) if one == other)
+        raise ValueError(f"{len(ids)} films have {len(bits)} hashes, {twice} more than once; expected each film once")
     shards: dict[str, list[str]] = {}
     pending = [("", sorted(bits))]
     while pending:
@@ -47,8 +51,6 @@ def plan(film_ids: Iterable[str], *, films_per_shard: int) -> dict[str, list[str
         if len(inside) <= films_per_shard:
             if inside:
                 shards[prefix] = [bits[key] for key in inside]
-        elif len(prefix) == PREFIX_BITS:
-            raise ValueError(f"{len(inside)} films share the hash {bits[inside[0]]}; expected each film once")
         else:
             pending += [(prefix + bit, [key for key in inside if key[len(prefix)] == bit]) for bit in "01"]
     return dict(sorted(shards.items()))
@@ -112,13 +114,16 @@ class ImageFolder:
         """Return the rows of a shard that an earlier run finished, or None where it must be written.
 
         A shard's name carries the key of all that decides its bytes and it was renamed into place when it was
-        whole, so that a shard which exists is right.
+        whole, so that a shard which exists is right; one that a disk has spoilt is written again.
         """
         path = self.path / SHARDS / shard
         if self.layout == "folder" or not path.exists():
             return None
-        table = pq.read_table(path, columns=schema.arrow.names).replace_schema_metadata(None)
-        return table.cast(schema.arrow)
+        try:
+            table = pq.read_table(path, columns=schema.arrow.names)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        return table.replace_schema_metadata(None).cast(schema.arrow)
 
     def read_images(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
         """Yield each row with its encoded bytes, shard by shard, reading only the row groups that hold them.

@@ -92,7 +92,7 @@ def write(rows: Sequence[Row] | pa.Table, schema: Schema[Row], path: Path, foote
     else:
         table = schema.table(rows)
     stamped = {**asdict(footer), "schema": schema.name, "schema_version": schema.version}
-    metadata = {FOOTER_KEY: json.dumps(stamped, sort_keys=True, ensure_ascii=False).encode()}
+    metadata = {FOOTER_KEY: json.dumps(stamped, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()}
     with written_aside(path) as aside:
         pq.write_table(table.replace_schema_metadata(metadata), aside, compression="zstd")
 
@@ -109,7 +109,10 @@ def read_table(schema: Schema[Row], path: Path) -> pa.Table:
             f"{path}: holds {footer.schema or 'no'} rows of version {footer.schema_version}; "
             f"expected {schema.name} of version {schema.version}; run the stage that writes it again"
         )
-    table = pq.read_table(path)
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
     schema.check(table, where=str(path))
     return table
 
@@ -127,7 +130,7 @@ def read_footer(path: Path) -> Footer:
     """Return what the manifest at `path` says of itself.
 
     Raises:
-        ManifestError: where the file is missing or is not Parquet.
+        ManifestError: where the file is missing, is not Parquet, or has a footer of another kind.
     """
     if not path.exists():
         raise ManifestError(f"{path}: not found; run the stage that writes it first")
@@ -135,4 +138,7 @@ def read_footer(path: Path) -> Footer:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:
         raise ManifestError(f"{path}: not a Parquet file ({error}); run the stage that writes it again") from error
-    return Footer(**json.loads(metadata.get(FOOTER_KEY, b"{}")))
+    try:
+        return Footer(**json.loads(metadata.get(FOOTER_KEY, b"{}")))
+    except (ValueError, TypeError) as error:
+        raise ManifestError(f"{path}: its footer is not ours ({error}); run the stage that writes it again") from error

@@ -57,7 +57,10 @@ def decode(data: bytes) -> Gray:
     if data.startswith(b"P5\n"):
         return _decode_pgm(data)
     flat: NDArray[np.uint8] = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(flat, cv2.IMREAD_UNCHANGED) if data else None
+    try:
+        image = cv2.imdecode(flat, cv2.IMREAD_UNCHANGED) if data else None
+    except cv2.error:  # a broken header can promise more pixels than OpenCV allows
+        image = None
     if image is None or image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError(f"{len(data)} bytes starting {data[:4]!r} are no 8-bit grey JPEG, PNG or PGM")
     return np.asarray(image, np.uint8)
@@ -67,6 +70,9 @@ def _decode_pgm(data: bytes) -> Gray:
     header = data[:64].split(b"\n", 3)
     width, height = (int(size) for size in header[1].split())
     start = sum(len(line) + 1 for line in header[:3])
-    if len(data) - start != width * height:
-        raise ValueError(f"a PGM of {width} x {height} holds {len(data) - start} grey levels")
+    if len(data) - start != width * height or header[2] != b"255":
+        raise ValueError(
+            f"a PGM of {width} x {height} holds {len(data) - start} bytes up to {header[2]!r}; "
+            f"expected {width * height} up to b'255'"
+        )
     return np.frombuffer(data, np.uint8, offset=start).reshape(height, width)

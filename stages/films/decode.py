@@ -19,6 +19,7 @@ from stages.films.frame import Gray
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "PPM", "WEBP")
 MAX_PIXELS = 100_000_000  # a film of 35 x 43 cm at 50 um has 60 million
 SMALLEST_SIDE = 8  # below, there is nothing to see, and a crop to 256 would magnify 32 times
+LONGEST_ASPECT = 16  # beyond, a few kB of strip (8 x 400,000) would grow to gigabytes: a crop scales the shorter side
 # What Pillow's readers raise on bytes that break their format, collected by fuzzing and from its test suite.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
           MemoryError, struct.error, zlib.error)  # fmt: skip
@@ -101,6 +102,8 @@ def _header(image: Image.Image) -> Header:
         raise DecodeError("too_large", f"{found}; expected at most {MAX_PIXELS}", header)
     if min(width, height) < SMALLEST_SIDE:
         raise DecodeError("unsupported", f"{found}; expected at least {SMALLEST_SIDE} a side", header)
+    if max(width, height) > LONGEST_ASPECT * min(width, height):
+        raise DecodeError("unsupported", f"{found}; expected at most {LONGEST_ASPECT} times as long as wide", header)
     return header
 
 
@@ -115,8 +118,12 @@ def _gray(image: Image.Image, header: Header) -> Gray:
             )
         return np.asarray(image.convert("L"))
     except BROKEN as error:
-        status: Status = "truncated" if "truncated" in str(error).lower() else "undecodable"
-        raise DecodeError(status, _text(error), header) from error
+        raise _broken(error, header) from error
+
+
+def _broken(error: BaseException, header: Header | None = None) -> DecodeError:
+    """Return what is wrong with a film that Pillow could not read: cut off, as far as its words tell, or spoilt."""
+    return DecodeError("truncated" if "truncated" in str(error).lower() else "undecodable", _text(error), header)
 
 
 def _from_16_bit(levels: NDArray[np.integer]) -> Gray:

@@ -101,9 +101,7 @@ def covering_zoom(matrix: Matrix, frame: Frame) -> float:
     offset = matrix[:, :2] @ half + matrix[:, 2] - half
     room = half - np.abs(offset)
     if np.any(room <= 0):
-        raise ValueError(
-            f"a shift of {np.abs(offset).round(1).tolist()} px leaves no film in the frame's middle"
-        )
+        raise ValueError(f"a shift of {np.abs(offset).round(1).tolist()} px leaves no film in the frame's middle")
     corners = matrix[:, :2] @ np.array([half, half * [1, -1]]).T
     return float(max(1.0, np.max(np.abs(corners) / room[:, None])))
 

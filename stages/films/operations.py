@@ -59,9 +59,7 @@ class Photometric(_Operation):
 class Angle:
     """What `rotate` draws."""
 
-    angle_deg: Annotated[
-        float, Column("rotation about the centre, degrees, counter-clockwise", low=-180, high=180)
-    ]
+    angle_deg: Annotated[float, Column("rotation about the centre, degrees, counter-clockwise", low=-180, high=180)]
 
 
 class Rotate(Geometric):

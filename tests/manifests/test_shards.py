@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from manifests.columns import ManifestError
+from manifests.rows import NORMALIZED, NormalizedRow
+from manifests.shards import IMAGE, ROWS_PER_GROUP, SHARDS, ImageFolder, plan, shard_name
+from stages.drawn import AUGMENTED
+
+MadeRow = Callable[..., NormalizedRow]
+Blobs = Callable[[int], list[bytes]]
+MANY = 2 * ROWS_PER_GROUP + 5  # three row groups, the last one short
+
+# few hex digits at the front, so that films often share long prefixes and shards split deep
+FILM_IDS = st.builds(
+    lambda head, tail: f"{head}{tail:060x}", st.text("08f", min_size=4, max_size=4), st.integers(0, 2**240 - 1)
+)
+FILMS = st.lists(FILM_IDS, max_size=40, unique=True)
+
+
+def _bits(film_id: str) -> str:
+    return f"{int(film_id, 16):0256b}"
+
+
+@given(films=FILMS, films_per_shard=st.integers(1, 9))
+def test_a_plan_is_a_partition_by_hash_prefix_into_shards_that_are_not_too_full(
+    films: list[str], films_per_shard: int
+) -> None:
+    """Every film is in one shard, the one whose name begins its hash."""
+    shards = plan(films, films_per_shard=films_per_shard)
+    assert sorted(film for inside in shards.values() for film in inside) == sorted(films)
+    for prefix, inside in shards.items():
+        assert 1 <= len(inside) <= films_per_shard
+        assert all(_bits(film).startswith(prefix) for film in inside)
+        assert inside == sorted(inside)
+        parent = [film for film in films if _bits(film).startswith(prefix[:-1])]
+        assert not prefix or len(parent) > films_per_shard, "a shorter prefix would have done"
+
+
+@given(films=FILMS, films_per_shard=st.integers(1, 9), seed=st.integers(0, 99))
+def test_a_plan_does_not_depend_on_the_order_of_the_films(films: list[str], films_per_shard: int, seed: int) -> None:
+    """Neither of the shards nor of the films within them."""
+    mixed = random.Random(seed).sample(films, len(films))  # noqa: S311 - a shuffle, no secret
+    one, other = plan(films, films_per_shard=films_per_shard), plan(mixed, films_per_shard=films_per_shard)
+    assert list(one.items()) == list(other.items())
+
+
+@given(films=FILMS, added=FILMS, films_per_shard=st.integers(1, 9))
+def test_added_films_change_only_the_shards_whose_prefix_they_share(
+    films: list[str], added: list[str], films_per_shard: int
+) -> None:
+    """So that ten new films cost the rewriting of ten shards at most."""
+    new = set(added) - set(films)
+    before = plan(films, films_per_shard=films_per_shard)
+    after = plan([*films, *new], films_per_shard=films_per_shard)
+    for prefix, inside in before.items():
+        if not any(_bits(film).startswith(prefix) for film in new):
+            assert after[prefix] == inside
+
+
+@pytest.mark.parametrize("films_per_shard", [1, 2, 10])
+def test_a_film_that_is_named_twice_is_refused(films_per_shard: int) -> None:
+    """Two rows of one film would write one image twice."""
+    films = ["ab" * 32, "cd" * 32, "ab" * 32]
+    with pytest.raises(ValueError, match="abab more than once; expected each film once"):
+        plan(films, films_per_shard=films_per_shard)
+
+
+def test_no_films_need_no_shard_and_few_need_one() -> None:
+    """The empty prefix holds all there is."""
+    assert plan([], films_per_shard=3) == {}
+    assert plan(["cd" * 32, "ab" * 32], films_per_shard=3) == {"": ["ab" * 32, "cd" * 32]}
+
+
+def test_a_shards_name_tells_its_place_and_everything_that_decides_its_bytes() -> None:
+    """The same key names the same file, in any order of its keys; another key another file."""
+    name = shard_name("0110", {"seed": 0, "copies": 20})
+    assert name == shard_name("0110", {"copies": 20, "seed": 0})
+    assert name.startswith("0110-")
+    assert name.endswith(".parquet")
+    assert name != shard_name("0110", {"seed": 1, "copies": 20})
+    assert shard_name("", {}).startswith("all-")
+
+
+@pytest.fixture
+def filled(tmp_path: Path, normalized_row: MadeRow, blobs: Blobs) -> Callable[[str], tuple[ImageFolder, list[Any]]]:
+    """Return the maker of a folder of two shards, or of their files, and its rows with their bytes."""
+
+    def fill(layout: str) -> tuple[ImageFolder, list[tuple[NormalizedRow, bytes]]]:
+        folder = ImageFolder(tmp_path / "data" / "normalized", layout)
+        pairs: list[tuple[NormalizedRow, bytes]] = []
+        images = blobs(MANY + 7)
+        for shard, start, stop in (("0-aa.parquet", 0, MANY), ("1-bb.parquet", MANY, MANY + 7)):
+            place = [(shard, number - start) if layout == "shards" else (None, None) for number in range(start, stop)]
+            rows = [
+                normalized_row(number, shard=name, index=index)
+                for number, (name, index) in zip(range(start, stop), place, strict=True)
+            ]
+            table = folder.write(shard, rows, images[start:stop], NORMALIZED)
+            assert NORMALIZED.rows(table) == rows
+            pairs += zip(rows, images[start:stop], strict=True)
+        return folder, pairs
+
+    return fill
+
+
+@pytest.mark.parametrize("layout", ["shards", "folder"])
+def test_images_come_back_with_their_rows_in_any_order_of_asking(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]], layout: str
+) -> None:
+    """Over several shards and row groups, all or some of them, each exactly once."""
+    folder, pairs = filled(layout)
+    mixed = random.Random(3).sample(pairs, len(pairs))  # noqa: S311 - a shuffle, no secret
+    for asked in (mixed, mixed[:9], [pairs[ROWS_PER_GROUP]], [pairs[ROWS_PER_GROUP - 1]], [pairs[-1]], []):
+        found = list(folder.read_images([row for row, _ in asked]))
+        assert sorted((row.path, image) for row, image in found) == sorted((row.path, image) for row, image in asked)
+
+
+def test_images_are_read_shard_by_shard_and_in_their_order_within(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]],
+) -> None:
+    """However they are asked for, each shard is opened once and each row group read once."""
+    folder, pairs = filled("shards")
+    mixed = random.Random(3).sample(pairs, len(pairs))  # noqa: S311 - a shuffle, no secret
+    found = list(folder.read_images([row for row, _ in mixed]))
+    assert [row.path for row, _ in found] == [row.path for row, _ in pairs]
+
+
+def test_the_folder_layout_is_a_tree_that_image_folder_reads(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]],
+) -> None:
+    """Each image lies at its row's path, and nothing else lies there."""
+    folder, pairs = filled("folder")
+    on_disk = {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in folder.path.rglob("*.pgm")}
+    assert on_disk == {row.path: image for row, image in pairs}
+    assert not (folder.path / SHARDS).exists()
+
+
+def test_the_bytes_of_a_shard_stand_beside_their_rows(filled: Callable[[str], tuple[ImageFolder, list[Any]]]) -> None:
+    """Any reader of Parquet gets image and row, from one shard or from the folder of them."""
+    folder, pairs = filled("shards")
+    table = ds.dataset(folder.path / SHARDS, format="parquet").to_table().sort_by("encoded_bytes")
+    assert table.schema.names == ["image", *NORMALIZED.arrow.names]
+    assert table.column("image").to_pylist() == [{"bytes": image, "path": row.path} for row, image in pairs]
+    assert NORMALIZED.rows(table.drop_columns(["image"])) == [row for row, _ in pairs]
+
+
+def test_a_shard_is_read_some_images_at_a_time_and_its_images_are_not_compressed_again(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]],
+) -> None:
+    """Random access costs one row group, and encoded images do not shrink."""
+    folder, _ = filled("shards")
+    with pq.ParquetFile(folder.path / SHARDS / "0-aa.parquet") as file:
+        groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+    assert [group.num_rows for group in groups] == [ROWS_PER_GROUP, ROWS_PER_GROUP, 5]
+    codecs = {groups[0].column(n).path_in_schema: groups[0].column(n).compression for n in range(groups[0].num_columns)}
+    assert codecs.pop("image.bytes") == "UNCOMPRESSED"
+    assert set(codecs.values()) == {"ZSTD"}
+
+
+def test_hugging_face_reads_the_image_column_as_an_image(tmp_path: Path, blobs: Blobs) -> None:
+    """The features in the metadata name every column, with types that `datasets` knows."""
+    folder = ImageFolder(tmp_path, "shards")
+    folder.write("all.parquet", [], blobs(0), AUGMENTED)
+    schema = pq.read_schema(tmp_path / SHARDS / "all.parquet")
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert features.pop("image") == {"_type": "Image"}
+    assert schema.field("image").type == pa.struct([("bytes", pa.binary()), ("path", pa.string())]) == IMAGE.type
+    assert list(features) == AUGMENTED.arrow.names
+    assert {feature["_type"] for feature in features.values()} == {"Value"}
+    assert {feature["dtype"] for feature in features.values()} == {
+        "string",
+        "int16",
+        "int32",
+        "int64",
+        "float64",
+        "bool",
+    }
+    assert features["angle_deg"]["dtype"] == "float64"
+    assert features["copy"]["dtype"] == "int16"
+
+
+def test_the_same_images_write_the_same_shard(
+    tmp_path: Path, filled: Callable[[str], tuple[ImageFolder, list[Any]]]
+) -> None:
+    """DVC compares bytes."""
+    folder, pairs = filled("shards")
+    rows, images = zip(*pairs[:MANY], strict=True)
+    again = ImageFolder(tmp_path / "again", "shards")
+    again.write("0-aa.parquet", rows, images, NORMALIZED)
+    one, other = (each.path / SHARDS / "0-aa.parquet" for each in (folder, again))
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("layout", ["shards", "folder"])
+def test_a_wrong_row_writes_nothing(tmp_path: Path, normalized_row: MadeRow, layout: str) -> None:
+    """Rows are checked before the first image goes to disk."""
+    folder = ImageFolder(tmp_path / "new", layout)
+    with pytest.raises(ManifestError, match="'padded' holds"):
+        folder.write("all.parquet", [normalized_row(), normalized_row(1, padded=1.5)], [b"a", b"b"], NORMALIZED)
+    assert not folder.path.exists()
+
+
+def test_a_shard_that_fails_half_way_is_not_there(tmp_path: Path, normalized_row: MadeRow) -> None:
+    """One image too few: no shard, and no part of one."""
+    folder = ImageFolder(tmp_path, "shards")
+    with pytest.raises((ValueError, pa.ArrowInvalid)):
+        folder.write("all.parquet", [normalized_row(0), normalized_row(1)], [b"only one"], NORMALIZED)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_finished_shard_gives_back_its_rows(filled: Callable[[str], tuple[ImageFolder, list[Any]]]) -> None:
+    """A run that was killed continues from what is on disk, and its table equals the one it had made."""
+    folder, pairs = filled("shards")
+    table = folder.finished("0-aa.parquet", NORMALIZED)
+    assert table is not None
+    assert table.schema.equals(NORMALIZED.arrow, check_metadata=True)
+    assert NORMALIZED.rows(table) == [row for row, _ in pairs[:MANY]]
+
+
+def test_a_shard_that_is_not_there_is_not_finished_nor_is_any_in_the_folder_layout(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]],
+) -> None:
+    """Files of the folder layout carry no key, so that they are always written anew."""
+    folder, _ = filled("shards")
+    assert folder.finished("0-other-key.parquet", NORMALIZED) is None
+    assert replace(folder, layout="folder").finished("0-aa.parquet", NORMALIZED) is None
+
+
+def test_a_shard_that_a_disk_has_spoilt_is_not_finished(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]],
+) -> None:
+    """It is written again, and no traceback ends the run."""
+    folder, _ = filled("shards")
+    path = folder.path / SHARDS / "0-aa.parquet"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    assert folder.finished("0-aa.parquet", NORMALIZED) is None
+
+
+def test_what_the_manifest_names_and_the_disk_lacks_is_an_error(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]], normalized_row: MadeRow
+) -> None:
+    """A missing shard, a row past its end, a missing or broken file: one line that names it."""
+    folder, _ = filled("shards")
+    last_group = 2 * ROWS_PER_GROUP
+    for shard, index in (("2-cc.parquet", 0), ("0-aa.parquet", last_group + 6), ("0-aa.parquet", 10 * last_group)):
+        with pytest.raises(ManifestError, match=rf"{shard}: cannot be read .* run the stage"):
+            list(folder.read_images([normalized_row(shard=shard, index=index)]))
+    (folder.path / SHARDS / "1-bb.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ManifestError, match=r"1-bb.parquet: cannot be read"):
+        list(folder.read_images([normalized_row(shard="1-bb.parquet", index=0)]))
+    with pytest.raises(ManifestError, match=r"gone.pgm: cannot be read"):
+        list(folder.read_images([normalized_row(path="gone.pgm", shard=None, index=None)]))
+
+
+@pytest.mark.parametrize("layout", ["shards", "folder"])
+def test_what_the_manifest_does_not_claim_is_removed_and_all_else_stays(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]], layout: str
+) -> None:
+    """Stale shards, images of another layout, parts of killed writes, and the folders they leave empty."""
+    folder, pairs = filled(layout)
+    keep = {f"{SHARDS}/{row.shard}" if layout == "shards" else row.path for row, _ in pairs}
+    folder.manifest.write_bytes(b"manifest")
+    stale = ("shards/0-old.parquet", "shards/.0-aa.parquet.17.partial", "val/virus/deep/er/old.pgm", "stray.txt")
+    for name in stale:
+        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.path / name).write_bytes(b"stale")
+    assert folder.remove_others(keep) == len(stale)
+    left = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
+    assert left == keep | {"manifest.parquet"}
+    assert not (folder.path / "val").exists()
+    assert all(any(path.iterdir()) for path in folder.path.rglob("*") if path.is_dir())
+    assert folder.remove_others(keep) == 0
+
+
+@settings(max_examples=30)
+@given(films=FILMS)
+def test_a_plan_with_one_film_a_shard_names_each_film_by_its_own_prefix(films: list[str]) -> None:
+    """However long two hashes agree."""
+    assert len(plan(films, films_per_shard=1)) == len(films)

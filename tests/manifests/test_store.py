@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from manifests import store
+from manifests.columns import ManifestError, Schema
+from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT, NormalizedRow
+from manifests.store import Footer
+from stages.drawn import AUGMENTED
+
+MadeRow = Callable[..., NormalizedRow]
+SCHEMAS: tuple[Schema[Any], ...] = (AUDITED, SPLIT, NORMALIZED, AUGMENTED, PREDICTIONS)
+FOOTER = Footer(
+    params={"policy": "cover", "height": 256},
+    sources={"data/split/manifest.parquet": "ab" * 32},
+    facts={"classes": ["bacteria", "normal", "vírus"]},
+)
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Return where a manifest goes; its folder is not there yet."""
+    return tmp_path / "data" / "normalized" / store.MANIFEST
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_rows_come_back_from_disk_as_they_went_in(
+    data: st.DataObject, schema: Schema[Any], rows_of: Callable[[Schema[Any]], st.SearchStrategy[Any]], manifest: Path
+) -> None:
+    """Parquet keeps every value that a schema allows, and the documentation beside it."""
+    rows = data.draw(st.lists(rows_of(schema), max_size=3))
+    store.write(rows, schema, manifest, FOOTER)
+    assert store.read(schema, manifest) == rows
+    assert all(pq.read_schema(manifest).field(field.name).metadata[b"doc"] for field in schema.fields)
+
+
+def test_the_footer_says_what_the_manifest_is_and_came_from(manifest: Path, normalized_row: MadeRow) -> None:
+    """Schema and version are stamped by the store, the rest is the stage's."""
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    footer = store.read_footer(manifest)
+    assert (footer.schema, footer.schema_version) == ("NormalizedRow", NORMALIZED.version)
+    assert footer.tool_version == store.TOOL_VERSION
+    assert (footer.params, footer.sources, footer.facts) == (FOOTER.params, FOOTER.sources, FOOTER.facts)
+
+
+def test_a_table_is_written_as_its_rows_are(tmp_path: Path, normalized_row: MadeRow) -> None:
+    """Stages hand over tables; nothing differs on disk."""
+    rows = [normalized_row(number) for number in range(5)]
+    store.write(rows, NORMALIZED, tmp_path / "rows.parquet", FOOTER)
+    store.write(NORMALIZED.table(rows), NORMALIZED, tmp_path / "table.parquet", FOOTER)
+    assert (tmp_path / "rows.parquet").read_bytes() == (tmp_path / "table.parquet").read_bytes()
+
+
+def test_the_same_rows_write_the_same_bytes(tmp_path: Path, normalized_row: MadeRow) -> None:
+    """DVC compares bytes: no clock, no order of keys may show in the file."""
+    rows = [normalized_row(number) for number in range(100)]
+    turned = Footer(params={"height": 256, "policy": "cover"}, sources=FOOTER.sources, facts=FOOTER.facts)
+    store.write(rows, NORMALIZED, tmp_path / "one.parquet", FOOTER)
+    store.write(rows, NORMALIZED, tmp_path / "two.parquet", turned)
+    assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+def test_a_wrong_row_leaves_the_old_manifest_whole(manifest: Path, normalized_row: MadeRow) -> None:
+    """Rows are checked before the first byte goes to disk, tables too."""
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    before = manifest.read_bytes()
+    with pytest.raises(ManifestError, match="'lost' holds"):
+        store.write([normalized_row(lost=2.0)], NORMALIZED, manifest, FOOTER)
+    with pytest.raises(ManifestError, match="columns are"):
+        store.write(NORMALIZED.table([normalized_row(1)]).drop_columns(["lost"]), NORMALIZED, manifest, FOOTER)
+    assert manifest.read_bytes() == before
+    assert list(manifest.parent.iterdir()) == [manifest]
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_file_and_no_part_of_the_new(tmp_path: Path) -> None:
+    """A full disk or a killed run must not cost what was there."""
+    path = tmp_path / "report.json"
+    path.write_text("old")
+
+    def half() -> None:
+        with store.written_aside(path) as aside:
+            aside.write_text("ha")
+            assert path.read_text() == "old"
+            assert aside.parent == path.parent, "a rename is atomic within a folder alone"
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        half()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_aside_appears_under_its_name(tmp_path: Path) -> None:
+    """Folders on the way are made, and nothing is left beside the file."""
+    path = tmp_path / "a" / "b" / "film.pgm"
+    store.write_bytes(path, b"first")
+    store.write_bytes(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_missing_manifest_says_which_and_what_to_do(manifest: Path) -> None:
+    """The first thing a new user meets."""
+    with pytest.raises(ManifestError, match=rf"{manifest}: not found; run the stage"):
+        store.read(NORMALIZED, manifest)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"film_id,path\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
+def test_a_file_that_is_not_parquet_is_named(manifest: Path, content: bytes) -> None:
+    """Whatever lies there, the user reads one line and no traceback."""
+    store.write_bytes(manifest, content)
+    with pytest.raises(ManifestError, match=rf"{manifest}: not a Parquet file"):
+        store.read(NORMALIZED, manifest)
+
+
+def test_a_manifest_whose_middle_is_spoilt_is_named(manifest: Path, normalized_row: MadeRow) -> None:
+    """The footer may be whole where the pages are not."""
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    data = bytearray(manifest.read_bytes())
+    data[4:400] = bytes(396)
+    manifest.write_bytes(data)
+    with pytest.raises(ManifestError, match=rf"{manifest}: cannot be read"):
+        store.read(NORMALIZED, manifest)
+
+
+@pytest.mark.parametrize("footer", [b"not JSON", b'{"unheard_of": 1}', b"[1]"])
+def test_a_footer_of_another_kind_is_named(manifest: Path, normalized_row: MadeRow, footer: bytes) -> None:
+    """A later version of the tool may write keys that this one does not know."""
+    table = NORMALIZED.table([normalized_row()]).replace_schema_metadata({store.FOOTER_KEY: footer})
+    manifest.parent.mkdir(parents=True)
+    pq.write_table(table, manifest)
+    with pytest.raises(ManifestError, match=rf"{manifest}: its footer is not ours"):
+        store.read_footer(manifest)
+
+
+def test_rows_of_another_schema_or_version_are_refused(manifest: Path, normalized_row: MadeRow) -> None:
+    """Old manifests are written anew, never misread."""
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    with pytest.raises(ManifestError, match="holds NormalizedRow rows of version 1; expected SplitRow of version 1"):
+        store.read(SPLIT, manifest)
+    newer = Schema(NORMALIZED.row, version=NORMALIZED.version + 1)
+    with pytest.raises(ManifestError, match="version 1; expected NormalizedRow of version 2"):
+        store.read(newer, manifest)
+
+
+def test_parquet_that_is_no_manifest_is_refused(manifest: Path, normalized_row: MadeRow) -> None:
+    """A table with the right columns and no footer could be anything."""
+    manifest.parent.mkdir(parents=True)
+    pq.write_table(NORMALIZED.table([normalized_row()]), manifest)
+    with pytest.raises(ManifestError, match="holds no rows of version 0"):
+        store.read(NORMALIZED, manifest)
+
+
+def test_values_are_checked_on_reading_too(manifest: Path, normalized_row: MadeRow) -> None:
+    """Another program may have changed a value and kept the footer."""
+    store.write([normalized_row(label="normal")], NORMALIZED, manifest, FOOTER)
+    table = pq.read_table(manifest)
+    changed = table.set_column(
+        table.schema.get_field_index("split"), table.schema.field("split"), [["trian"]]
+    ).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(changed, manifest)
+    with pytest.raises(ManifestError, match=rf"{manifest}: column 'split' holds \['trian'\]"):
+        store.read(NORMALIZED, manifest)
+
+
+def test_json_is_readable_and_plain(tmp_path: Path) -> None:
+    """Reports are for people first: indented, letters as they are, a newline at the end."""
+    path = tmp_path / "reports" / "audit.json"
+    store.write_json(path, {"class": "vírus", "films": 3})
+    assert path.read_text(encoding="utf-8") == '{\n  "class": "vírus",\n  "films": 3\n}\n'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"deep": [1.0, float("nan")]}])
+def test_json_refuses_nan_and_leaves_the_old_report(tmp_path: Path, value: Any) -> None:
+    """No other JSON reader knows NaN."""
+    path = tmp_path / "report.json"
+    store.write_json(path, {"films": 3})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        store.write_json(path, value)
+    assert json.loads(path.read_text()) == {"films": 3}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_files_hash_is_that_of_its_bytes(tmp_path: Path) -> None:
+    """The `sources` of a footer can be checked with sha256sum."""
+    path = tmp_path / "film"
+    path.write_bytes(b"film" * 100_000)
+    assert store.file_sha256(path) == hashlib.sha256(b"film" * 100_000).hexdigest()

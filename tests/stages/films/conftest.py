@@ -1,0 +1,38 @@
+"""What the tests of films share."""
+
+from __future__ import annotations
+
+import hashlib
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+from stages.films.frame import Frame
+
+# the same examples on every machine, and no clock: the cores are shared
+settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.load_profile("steady")
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+
+
+@pytest.fixture(scope="session")
+def frame() -> Frame:
+    """Return the frame of the `film` fixture."""
+    return Frame(height=256, width=300)
+
+
+@pytest.fixture(scope="session")
+def film_id() -> str:
+    """Return a film's hash."""
+    return hashlib.sha256(b"film").hexdigest()
+
+
+@pytest.fixture(scope="session")
+def golden() -> Mapping[str, Any]:
+    """Return the names of tests/golden/make.py, which is a script and no package."""
+    return runpy.run_path(str(GOLDEN / "make.py"))
