@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +24,7 @@ from stages.films.frame import Frame, frame_of
 from stages.films.placement import fit, place
 from stages.labels import Labels, LabelSource, Named, choose
 from stages.statistics import duplicates
-from stages.statistics.splits import gathered
+from stages.statistics.splits import gathered, linked
 
 THUMBNAIL = Frame(height=duplicates.SIDE, width=duplicates.SIDE)
 
@@ -78,10 +79,15 @@ class Examined:
 
 def audit_one(path: str, *, raw: Path) -> Examined:
     """Return what the bytes of one file say; a file that cannot be used says why."""
-    try:
-        data = (raw / path).read_bytes()
-    except FileNotFoundError:
+    file = raw / path
+    if readable(path) != path:
+        return Examined("unreadable", "the name is no UTF-8, so no manifest can hold it; rename the file")
+    if not os.path.lexists(file):
         return Examined("missing", "the labels CSV lists the file, the raw folder does not hold it")
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
+            return Examined("unreadable", "found a folder, pipe or device; expected a file")
+        data = file.read_bytes()
     except OSError as error:
         return Examined("unreadable", f"{type(error).__name__}: {error.strerror}")
     film_id = hashlib.sha256(data).hexdigest()
@@ -109,11 +115,20 @@ def files_under(raw: Path) -> list[str]:
     return found
 
 
+def readable(path: str) -> str:
+    r"""Return a path as manifests hold it: bytes that are no UTF-8 are spelled out, as in `caf\xe9.jpeg`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _walk(raw: Path) -> Iterator[Path]:
-    seen = {os.path.realpath(raw)}
+    seen = {raw.resolve()}
     for folder, folders, files in os.walk(raw, followlinks=True):
-        folders[:] = [name for name in folders if os.path.realpath(os.path.join(folder, name)) not in seen]  # noqa: PTH118 - os.walk gives strings
-        seen.update(os.path.realpath(os.path.join(folder, name)) for name in folders)  # noqa: PTH118 - as above
+        inside = sorted((Path(folder) / name for name in folders), key=lambda path: (path.is_symlink(), path))
+        folders.clear()
+        for path in inside:  # a folder before the links to it, so that its films keep their own path
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                folders.append(path.name)
         yield from (Path(folder) / name for name in files)
 
 
@@ -214,20 +229,31 @@ def warn_of_groups_in_test(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
 
 
 def mark_near_duplicates(rows: Sequence[AuditedRow], thumbnails: Mapping[str, bytes]) -> tuple[list[AuditedRow], float]:
-    """Return the rows with near duplicates pointing to the first film they resemble, and the threshold."""
+    """Return the rows with near duplicates pointing to the first film of their kind, and the threshold.
+
+    Films that resemble one another through a third are of one kind: so whoever links each film to the one it
+    points to holds all of them together.
+    """
     usable = [row for row in rows if row.status == "ok"]
     pixels = [np.frombuffer(thumbnails[row.path], np.uint8) for row in usable]
     vectors = duplicates.descriptors(pixels)
     found = duplicates.calibrated_threshold(vectors, [str(row.group_id) for row in usable])
     threshold = duplicates.LEAST if found is None else found
-    first: dict[str, str] = {}
-    for one, other in sorted(duplicates.pairs_above(vectors, threshold)):
-        first.setdefault(usable[other].path, usable[one].path)
-    return [replace(row, near_duplicate_of=first.get(row.path)) for row in rows], threshold
+    pairs = duplicates.pairs_above(vectors, threshold)
+    first = linked(thumbnails, ((usable[one].path, usable[other].path) for one, other in pairs))
+    return [
+        row if first[row.path] == row.path else replace(row, near_duplicate_of=first[row.path]) for row in rows
+    ], threshold
 
 
 def classes_of(params: AuditParams, labels: Labels, named: Sequence[Named]) -> tuple[str, ...]:
-    """Return the classes in the order of label_index: as asked for, as the naming fixes them, or sorted."""
+    """Return the classes in the order of label_index: as asked for, as the naming fixes them, or sorted.
+
+    Args:
+        params: may hold the classes.
+        labels: the way to name films.
+        named: what is known of the files that are images: a folder of other files makes no class.
+    """
     found = sorted({one.label for one in named if one.label is not None})
     return params.classes or labels.classes or tuple(found)
 
@@ -240,8 +266,10 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
     if labels.source == "csv":
         films = sorted({*films, *labels.listed} - {params.labels_csv})
     examined = machine.fan_out(partial(audit_one, raw=raw), films, unit="files")
+    films = [readable(path) for path in films]
     named = [labels.name(path) for path in films]
-    classes = classes_of(params, labels, named)
+    images = [of_name for of_bytes, of_name in zip(examined, named, strict=True) if of_bytes.status == "ok"]
+    classes = classes_of(params, labels, images)
     rows = [
         film_row(path, of_bytes, of_name, classes, params.frame)
         for path, of_bytes, of_name in zip(films, examined, named, strict=True)

@@ -24,7 +24,7 @@ from stages.films.codec import Encoding
 from stages.films.frame import Frame, Gray
 from stages.films.geometry import Box
 from stages.films.operations import Brightness, Drawn, Flip, Operation, Rotate
-from stages.folder import Layout, key_of, publish
+from stages.folder import Layout, key_of, publish, refuse_stale
 
 
 class AugmentParams(Params):
@@ -147,6 +147,7 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
     films = [film for film in store.read(NORMALIZED, source) if film.split == "train" and film.status == "ok"]
     if not films:
         raise StageError(f"{source}: holds no training film; expected some; see {paths.SPLIT_SUMMARY}")
+    refuse_stale(paths.NORMALIZED_MANIFEST, paths.SPLIT, root=root, stage="normalize")
     normalized = store.read_footer(source)
     frame = Frame(**normalized.facts["frame"])
     _refuse_what_cannot_be_covered(params, frame)

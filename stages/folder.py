@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -13,14 +14,15 @@ from manifests import store
 from manifests.columns import Schema
 from manifests.rows import FilmRow, ImageRow
 from manifests.shards import SHARDS, ImageFolder
-from stages.contract import Params
+from stages.contract import Params, Root, StageError
 
 Row = TypeVar("Row", bound=ImageRow)
 Layout = Literal["shards", "folder"]
 
 BYTES_VERSION = 1  # raised whenever the same parameters and films come to give other bytes
 CODECS = ("numpy", "opencv-python-headless", "pillow")  # their versions may change bytes as well
-UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+UNSAFE = re.compile(r"[^\w.-]+")
+LONGEST_NAME = 120  # bytes: leaves room for hash, copy and the suffix of an unfinished file within 255
 
 
 def image_path(film: FilmRow, stem: str, suffix: str) -> str:
@@ -28,13 +30,30 @@ def image_path(film: FilmRow, stem: str, suffix: str) -> str:
 
     The start of the film's hash keeps films apart that have the same name in two raw folders.
     """
-    folder = f"{film.split}/{safe(str(film.label))}"
+    folder = f"{film.split}/{label_folder(str(film.label))}"
     return f"{folder}/{safe(stem)}-{film.film_id[:12]}{suffix}"
 
 
 def safe(name: str) -> str:
-    """Return a name as every file system takes it."""
-    return UNSAFE.sub("_", name).strip(".") or "_"
+    """Return a name as every file system takes it: letters, digits, `_`, `-` and `.`, not too long."""
+    cleaned = UNSAFE.sub("_", name).encode()[:LONGEST_NAME].decode(errors="ignore")
+    return cleaned.strip(".") or "_"
+
+
+def label_folder(label: str) -> str:
+    """Return the folder of a class: its name, or a safe one that no other class has."""
+    cleaned = safe(label)
+    return cleaned if cleaned == label else f"{cleaned}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+
+
+def refuse_stale(manifest: str, source: str, *, root: Root, stage: str) -> None:
+    """Refuse a manifest that was made before one of its sources changed.
+
+    Raises:
+        StageError: where the source that lies there is not the one the manifest was made from.
+    """
+    if store.read_footer(root / manifest).sources.get(source) != store.file_sha256(root / source):
+        raise StageError(f"{root / manifest}: was made from another {source}; run {stage} again")
 
 
 def key_of(params: Params, films: Sequence[FilmRow]) -> Any:

@@ -202,12 +202,14 @@ def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: 
     pattern = re.compile(group_pattern) if group_pattern else None
     if source == "csv" or (source == "auto" and (raw / labels_csv).is_file()):
         return read_csv(raw / labels_csv, pattern)
-    matching = sum(kermany_name(path) is not None for path in paths)
+    # hidden files do not vote: a zip packed on a Mac holds a `._name` beside every name
+    names = [path for path in paths if not PurePosixPath(path).name.startswith(".")]
+    matching = sum(kermany_name(path) is not None for path in names)
     if source == "kermany":
         return KermanyLabels("file names (kermany), as asked for")
-    if source == "auto" and paths and matching * 2 >= len(paths):
-        return KermanyLabels(f"file names (kermany): {matching:,} of {len(paths):,} have Kermany's form")
-    why = "as asked for" if source == "folder" else f"{matching:,} of {len(paths):,} names have Kermany's form"
+    if source == "auto" and names and matching * 2 >= len(names):
+        return KermanyLabels(f"file names (kermany): {matching:,} of {len(names):,} have Kermany's form")
+    why = "as asked for" if source == "folder" else f"{matching:,} of {len(names):,} names have Kermany's form"
     return FolderLabels(f"folder names: {why}", pattern)
 
 
@@ -215,7 +217,7 @@ def read_csv(path: Path, pattern: re.Pattern[str] | None) -> CsvLabels:
     """Return the labels of a CSV of `path,label[,group][,split]`.
 
     Raises:
-        StageError: where the file is missing, lacks a column, names a path twice or an unknown split.
+        StageError: where the file is missing, lacks a column, or has a line that cannot be used.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -228,11 +230,21 @@ def read_csv(path: Path, pattern: re.Pattern[str] | None) -> CsvLabels:
         raise StageError(f"{path}: has the columns {columns}; expected path,label[,group][,split]")
     rows: dict[str, Named] = {}
     for number, line in lines:
-        where = PurePosixPath(line["path"].strip().replace("\\", "/")).as_posix()
+        where = _csv_path(line, f"{path}: line {number}")
         if where in rows:
             raise StageError(f"{path}: line {number} names '{where}' a second time; expected each path once")
         rows[where] = _csv_row(line, f"{path}: line {number}")
     return CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, "group" in columns)
+
+
+def _csv_path(line: Mapping[str, str | None], where: str) -> str:
+    text = (line["path"] or "").strip().replace("\\", "/")
+    if not text:
+        raise StageError(f"{where} has no path; expected one, or no such line")
+    path = PurePosixPath(text)
+    if path.is_absolute() or ".." in path.parts:
+        raise StageError(f"{where} names '{text}'; expected a path under the raw folder")
+    return path.as_posix()
 
 
 def _csv_row(line: Mapping[str, str | None], where: str) -> Named:

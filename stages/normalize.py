@@ -20,7 +20,7 @@ from stages.contract import Machine, Params, Report, Root, Stage, StageError, co
 from stages.films import codec, decode
 from stages.films.frame import Frame, Gray, frame_of
 from stages.films.placement import Placement, Policy, fit, place
-from stages.folder import Layout, image_path, key_of, publish
+from stages.folder import Layout, image_path, key_of, publish, refuse_stale
 
 FILMS_PER_SHARD = 128  # fewer than a shard of copies holds images: small sets keep all workers busy
 
@@ -152,6 +152,7 @@ def raw_folder(facts: Mapping[str, Any], root: Root, machine: Machine) -> Path:
 def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:
     """Normalize every film that has a split."""
     films = [film for film in store.read(SPLIT, root / paths.SPLIT) if film.status == "ok"]
+    refuse_stale(paths.SPLIT, paths.AUDIT, root=root, stage="split")
     facts = store.read_footer(root / paths.SPLIT).facts
     work = partial(normalize_shard, params=params, raw=raw_folder(facts, root, machine), root=root)
     jobs = jobs_of(films, params)

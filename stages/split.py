@@ -17,7 +17,7 @@ from manifests import store
 from manifests.rows import AUDITED, SPLIT, SPLITS, AuditedRow, Split, SplitRow
 from stages import paths
 from stages.contract import Machine, Params, Report, Root, Stage, StageError, counts
-from stages.statistics.splits import draw_share, gathered, linked
+from stages.statistics.splits import draw_number, draw_share, gathered, linked, rounded_share
 
 
 class SplitParams(Params):
@@ -84,8 +84,8 @@ def _leak_probe(pool: Sequence[AuditedRow], rest: Sequence[AuditedRow], params: 
     in_pool = Counter(str(row.label) for row in pool)
     films = gathered([str(row.label) for row in rest], [str(row.film_id) for row in rest])
     for label, ids in films.items():
-        share = min(1.0, params.leak_probe_fraction * in_pool[label] / len(ids))
-        found |= draw_share({label: ids}, share, seed=params.seed, purpose="leak_probe")
+        number = rounded_share(params.leak_probe_fraction, in_pool[label])
+        found |= draw_number(ids, number, seed=params.seed, purpose="leak_probe")
     return found
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 SIDE = 32  # a thumbnail's height and width
 BLOCK = 2048  # films compared at once: a block of correlations takes 16 MB
 LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
+MOST = 0.998  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
 FALSE_PAIRS = 0.5  # expected number of pairs of different patients above the threshold
 
 
@@ -41,10 +42,11 @@ def calibrated_threshold(vectors: NDArray[np.float32], groups: Sequence[str], *,
     Each film's nearest neighbour among the films of other groups is a draw of the largest of n correlations.
     Duplicates hidden among them would pull a plain maximum up, so the tail is read off the middle: Fisher's
     z = artanh(r) of nearest neighbours is fitted by a Gumbel distribution through its quartiles (extreme value
-    of a bounded number of bell-shaped draws), and the threshold lets FALSE_PAIRS of n films exceed it.
+    of a bounded number of bell-shaped draws), and the threshold lets FALSE_PAIRS of n films exceed it. A set that
+    is there twice over would still move the middle: so neighbours from MOST on are no draws.
 
     Returns:
-        The threshold, at least LEAST; None where there are too few groups to tell (below 8).
+        The threshold, from LEAST to MOST; None where there are too few groups to tell (below 8).
     """
     if len(set(groups)) < 8:
         return None
@@ -55,20 +57,20 @@ def calibrated_threshold(vectors: NDArray[np.float32], groups: Sequence[str], *,
     spread = (high - low) / (-np.log(-np.log(0.75)) + np.log(-np.log(0.25)))
     middle = low + spread * np.log(-np.log(0.25))
     tail = FALSE_PAIRS / len(nearest)
-    return float(max(LEAST, np.tanh(middle - spread * np.log(-np.log1p(-tail)))))
+    return float(np.clip(np.tanh(middle - spread * np.log(-np.log1p(-tail))), LEAST, MOST))
 
 
 def nearest_other_group(
     vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int, sample: int = 2000
 ) -> NDArray[np.float32]:
-    """Return the largest correlation with a film of another group, of at most `sample` films."""
+    """Return the largest correlation below MOST with a film of another group, of at most `sample` films."""
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     chosen = np.random.Generator(np.random.Philox(key=seed)).permutation(len(codes))[:sample]
     nearest = np.full(len(chosen), -1.0, np.float32)
     for start in range(0, len(codes), BLOCK):
         block = slice(start, start + BLOCK)
         correlation = vectors[chosen] @ vectors[block].T
-        correlation[codes[chosen][:, None] == codes[block][None, :]] = -1
+        correlation[(codes[chosen][:, None] == codes[block][None, :]) | (correlation >= MOST)] = -1
         nearest = np.maximum(nearest, correlation.max(axis=1))
     return nearest
 

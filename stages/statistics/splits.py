@@ -16,16 +16,24 @@ def rank_key(seed: int, purpose: str, name: str) -> str:
     return hashlib.sha256(f"{seed}/{purpose}/{name}".encode()).hexdigest()
 
 
-def draw_share(names_by_class: Mapping[str, Iterable[str]], share: float, *, seed: int, purpose: str) -> set[str]:
-    """Return the first `share` of each class's names in the order of their keyed hash.
+def rounded_share(share: float, number: int) -> int:
+    """Return share x number, rounded half up as for decimals: 0.29 x 50 is 14.5, though not in binary."""
+    return math.floor(share * number + 0.5 + 1e-9)
 
-    The number drawn is share x n, rounded half up. A name that joins a class moves at most the names at the
-    boundary, since the order of the others stays as it was.
+
+def draw_number(names: Iterable[str], number: int, *, seed: int, purpose: str) -> set[str]:
+    """Return the first names in the order of their keyed hash.
+
+    A name that joins moves at most the names at the boundary, since the order of the others stays as it was.
     """
+    return set(sorted(set(names), key=lambda name: rank_key(seed, purpose, name))[:number])
+
+
+def draw_share(names_by_class: Mapping[str, Iterable[str]], share: float, *, seed: int, purpose: str) -> set[str]:
+    """Return the first `share` of each class's names in the order of their keyed hash (`draw_number`)."""
     drawn: set[str] = set()
-    for names in names_by_class.values():
-        ranked = sorted(set(names), key=lambda name: rank_key(seed, purpose, name))
-        drawn.update(ranked[: math.floor(share * len(ranked) + 0.5)])
+    for names in map(set, names_by_class.values()):
+        drawn |= draw_number(names, rounded_share(share, len(names)), seed=seed, purpose=purpose)
     return drawn
 
 

@@ -1,0 +1,80 @@
+"""Splits: drawn shares are exact, repeatable and hardly move; linked names stay together."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.statistics.splits import draw_share, gathered, linked, rank_key, rounded_share
+
+NAMES = st.sets(st.text("abcdef", min_size=1, max_size=6), max_size=40)
+SHARES = st.sampled_from([0.0, 0.05, 0.15, 0.2, 0.29, 0.5, 0.99])
+
+
+@given(st.dictionaries(st.sampled_from("xyz"), NAMES), SHARES, st.integers(0, 9))
+def test_the_share_of_each_class_is_exact(by_class: dict[str, set[str]], share: float, seed: int) -> None:
+    renamed = {key: {f"{key}/{name}" for name in names} for key, names in by_class.items()}
+    drawn = draw_share(renamed, share, seed=seed, purpose="val")
+    exact = Fraction(str(share))
+    for names in renamed.values():
+        assert len(drawn & names) == math.floor(exact * len(names) + Fraction(1, 2))
+    assert drawn <= set().union(*renamed.values())
+
+
+def test_half_a_name_counts_as_one_though_binary_fractions_fall_short() -> None:
+    assert (rounded_share(0.29, 50), rounded_share(0.15, 10), rounded_share(0.15, 9)) == (15, 2, 1)
+
+
+@given(st.lists(st.text("abcdef", max_size=4), max_size=40), st.randoms(), SHARES)
+def test_order_and_repetition_of_names_do_not_matter(names: list[str], words: Any, share: float) -> None:
+    shuffled = [*names, *names[:5]]
+    words.shuffle(shuffled)
+    one = draw_share({"x": names}, share, seed=1, purpose="val")
+    assert draw_share({"x": shuffled}, share, seed=1, purpose="val") == one
+
+
+@given(NAMES, st.text("abcdef", min_size=1, max_size=6), SHARES)
+def test_a_name_that_joins_moves_at_most_one_other(names: set[str], new: str, share: float) -> None:
+    before = draw_share({"x": names - {new}}, share, seed=1, purpose="val")
+    after = draw_share({"x": names | {new}}, share, seed=1, purpose="val")
+    assert len((before ^ after) - {new}) <= 1
+
+
+@given(NAMES, SHARES)
+def test_a_larger_share_holds_the_smaller_one(names: set[str], share: float) -> None:
+    small = draw_share({"x": names}, share / 2, seed=1, purpose="val")
+    assert small <= draw_share({"x": names}, share, seed=1, purpose="val")
+
+
+def test_seeds_and_purposes_draw_apart() -> None:
+    names = {"x": [f"p{number}" for number in range(400)]}
+    draws = [
+        draw_share(names, 0.5, seed=seed, purpose=purpose) for seed, purpose in ((0, "val"), (1, "val"), (0, "test"))
+    ]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert 60 < len(draws[one] & draws[other]) < 140  # 100 expected, standard deviation 7
+    assert rank_key(0, "val", "p1") != rank_key(0, "va", "lp1")
+
+
+PAIRS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=14)
+
+
+@given(PAIRS)
+def test_linked_names_share_the_smallest_name_and_others_do_not(pairs: list[tuple[int, int]]) -> None:
+    names = [f"p{number:02d}" for number in range(13)]
+    found = linked(names, [(names[one], names[other]) for one, other in pairs])
+    reach = {name: {name} for name in names}
+    for _ in names:  # brute force: spread what is reached until it rests
+        for one, other in pairs:
+            joined = reach[names[one]] | reach[names[other]]
+            for name in joined:
+                reach[name] |= joined
+    assert found == {name: min(reach[name]) for name in names}
+
+
+def test_gathered_keeps_the_order_of_values() -> None:
+    assert gathered(["b", "a", "b", "b"], [3, 1, 2, 3]) == {"b": [3, 2, 3], "a": [1]}

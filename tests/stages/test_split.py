@@ -1,0 +1,292 @@
+"""Split: the delivered test stays, no patient crosses, shares are exact, and little moves when films are added."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manifests import store
+from manifests.rows import AUDITED, SPLIT, AuditedRow, SplitRow
+from stages import audit, paths, phantom, split
+from stages.contract import Machine, StageError
+from stages.statistics.splits import gathered
+
+Audited = Callable[..., AuditedRow]
+PARAMS = split.SplitParams()
+LABELS = st.sampled_from(["normal", "bacterial", "viral"])
+DELIVERED = st.sampled_from(["train", "train", "train", "val", "test", None])
+
+
+def assigned(rows: Sequence[AuditedRow], params: split.SplitParams = PARAMS) -> dict[str, str | None]:
+    usable = [row for row in rows if row.status == "ok"]
+    return dict(split.assign(usable, split.clusters_of(rows), params))
+
+
+@st.composite
+def audits(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Draw films: of patients by class or, now and then, of two classes; some the same radiograph as another."""
+    films: list[dict[str, Any]] = []
+    for number in range(draw(st.integers(1, 60))):
+        label = draw(LABELS)
+        mixed = draw(st.integers(0, 9)) == 0
+        patient = draw(st.integers(0, 25))
+        film: dict[str, Any] = {
+            "path": f"{number:02d}.jpeg",
+            "label": label,
+            "group_id": f"mixed/{patient}" if mixed else f"{label}/{patient}",
+            "delivered_split": draw(DELIVERED),
+        }
+        twin = f"{draw(st.integers(0, max(0, number - 1))):02d}.jpeg"
+        if number and draw(st.integers(0, 14)) == 0:
+            film |= {"near_duplicate_of": twin}
+        elif number and draw(st.integers(0, 14)) == 0:
+            film |= {"exact_duplicate_of": twin, "status": "duplicate", "reason": "same bytes"}
+        films.append(film)
+    return films
+
+
+def rows_of(films: Sequence[dict[str, Any]], audited: Audited) -> list[AuditedRow]:
+    return [audited(**film) for film in films]
+
+
+@given(audits())
+def test_no_patient_crosses_and_every_usable_film_goes_to_one_place(
+    audited: Audited, films: list[dict[str, Any]]
+) -> None:
+    rows = rows_of(films, audited)
+    splits = assigned(rows)
+    assert set(splits) == {row.path for row in rows if row.status == "ok"}
+    neighbours = [  # patients that must not be torn apart: one patient, or two that share a radiograph
+        (row, other)
+        for row in rows
+        for other in rows
+        if row.group_id == other.group_id or other.path in (row.near_duplicate_of, row.exact_duplicate_of)
+    ]
+    sides = {path: "train" if found == "leak_probe" else found for path, found in splits.items()}
+    for row, other in neighbours:
+        if sides.get(row.path) and sides.get(other.path):
+            assert sides[row.path] == sides[other.path]
+
+
+@given(audits())
+def test_the_delivered_test_split_is_untouched(audited: Audited, films: list[dict[str, Any]]) -> None:
+    rows = rows_of(films, audited)
+    delivered = {row.path for row in rows if row.status == "ok" and row.delivered_split == "test"}
+    found = {path for path, place in assigned(rows).items() if place == "test"}
+    assert found == delivered if delivered else True
+
+
+@given(audits(), st.randoms())
+def test_the_order_of_rows_does_not_matter(audited: Audited, films: list[dict[str, Any]], words: Any) -> None:
+    shuffled = list(films)
+    words.shuffle(shuffled)
+    assert assigned(rows_of(films, audited)) == assigned(rows_of(shuffled, audited))
+
+
+def share(fraction: float, number: int) -> int:
+    """Return the share of a number, rounded half up, without floating point."""
+    return math.floor(Fraction(str(fraction)) * number + Fraction(1, 2))
+
+
+SIZES = st.fixed_dictionaries(
+    {label: st.lists(st.integers(1, 4), max_size=45) for label in ("normal", "bacterial", "viral")}
+)
+
+
+def films_of_patients(sizes: dict[str, list[int]], audited: Audited, **told: Any) -> list[AuditedRow]:
+    return [
+        audited(f"{label}/{patient:03d}/{film}", label=label, group_id=f"{label}/{patient:03d}", **told)
+        for label, of_label in sizes.items()
+        for patient, films in enumerate(of_label)
+        for film in range(films)
+    ]
+
+
+@given(sizes=SIZES, delivered=st.booleans())
+def test_shares_are_exact_in_every_class(audited: Audited, sizes: dict[str, list[int]], *, delivered: bool) -> None:
+    rows = films_of_patients(sizes, audited)
+    if delivered:
+        rows.append(audited("test/0", delivered_split="test", group_id="other"))
+    splits = assigned(rows)
+    for label, patients in sizes.items():
+        of_split = gathered(
+            [str(splits[row.path]) for row in rows if row.label == label and row.path in splits],
+            [row for row in rows if row.label == label],
+        )
+        held = {name: {row.group_id for row in found} - {"other"} for name, found in of_split.items()}
+        test = 0 if delivered else share(0.15, len(patients))
+        assert len(held.get("test", set())) == test
+        assert len(held.get("val", set())) == share(0.15, len(patients) - test)
+        pool = [row for row in rows if row.label == label and splits[row.path] != "test"]
+        left = sum(splits[row.path] != "val" for row in pool)
+        assert len(of_split.get("leak_probe", [])) == min(left, share(0.05, len(pool)))
+
+
+def test_shares_are_exact_where_floating_point_is_not(audited: Audited) -> None:
+    rows = films_of_patients({"normal": [1] * 1250}, audited)
+    rows.append(audited("t", delivered_split="test"))
+    assert Counter(assigned(rows).values()) == {"val": 188, "leak_probe": 63, "train": 999, "test": 1}  # 187.5, 62.5
+
+
+@given(SIZES, LABELS, st.integers(100, 140))
+def test_a_patient_who_joins_moves_at_most_the_one_at_the_boundary(
+    audited: Audited, sizes: dict[str, list[int]], label: str, number: int
+) -> None:
+    test = audited("test/0", delivered_split="test", group_id="other")
+    rows = [*films_of_patients(sizes, audited), test]
+    joins = audited(f"{label}/{number}/0", label=label, group_id=f"{label}/{number}")
+    before, after = assigned(rows), assigned([*rows, joins])
+    held_before = {row.group_id for row in rows if before[row.path] == "val"}
+    held_after = {row.group_id for row in rows if after[row.path] == "val"}
+    assert len(held_before ^ held_after) <= 1
+    moved = {row.label for row in rows if before[row.path] != after[row.path]}
+    assert moved <= {label}
+    # whoever enters or leaves val takes up to 4 films along, and each may shift the boundary of the probe by one
+    probe_before = {row.path for row in rows if before[row.path] == "leak_probe"}
+    probe_after = {row.path for row in rows if after[row.path] == "leak_probe"}
+    assert len(probe_before ^ probe_after) <= 6
+
+
+def test_the_same_seed_draws_the_same_and_another_draws_otherwise(audited: Audited) -> None:
+    rows = films_of_patients({"normal": [1] * 100}, audited)
+    assert assigned(rows) == assigned(rows)
+    assert assigned(rows) != assigned(rows, split.SplitParams(seed=1))
+
+
+def test_the_leak_probe_is_drawn_film_by_film_so_that_siblings_may_stay_in_train(audited: Audited) -> None:
+    rows = films_of_patients({"normal": [3] * 60}, audited)
+    splits = assigned(rows)
+    probed = {row.group_id for row in rows if splits[row.path] == "leak_probe"}
+    trained = {row.group_id for row in rows if splits[row.path] == "train"}
+    assert probed
+    assert probed & trained
+
+
+def test_films_delivered_as_val_join_the_pool(audited: Audited) -> None:
+    rows = [audited(f"{number}", delivered_split="val") for number in range(100)]
+    rows.append(audited("t", delivered_split="test"))
+    assert Counter(assigned(rows).values()) == {"train": 80, "val": 15, "leak_probe": 5, "test": 1}
+
+
+def test_a_patient_of_the_delivered_test_is_kept_out_of_all_else(audited: Audited) -> None:
+    rows = [
+        audited("train/a", delivered_split="train", group_id="p1"),
+        audited("val/b", delivered_split="val", group_id="p1"),
+        audited("train/c", delivered_split="train", group_id="p2"),
+        audited("test/d", delivered_split="test", group_id="p1"),
+    ]
+    splits = assigned(rows)
+    assert splits == {"train/a": None, "val/b": None, "train/c": "train", "test/d": "test"}
+    row = split.split_row(rows[0], None)
+    assert (row.status, row.split) == ("crosses_test", None)
+    assert "patient p1 is in the delivered test split" in str(row.reason)
+
+
+@pytest.mark.parametrize("how", ["near_duplicate_of", "exact_duplicate_of"])
+def test_a_patient_whose_radiograph_is_in_the_test_under_another_name_is_kept_out_as_well(
+    audited: Audited, how: str
+) -> None:
+    set_aside = {"status": "duplicate", "reason": "same bytes"} if how == "exact_duplicate_of" else {}
+    rows = [
+        audited("test/d", delivered_split="test", group_id="p1"),
+        audited("train/a", group_id="p2", **{how: "test/d"}, **set_aside),
+        audited("train/b", group_id="p2"),
+        audited("train/c", group_id="p3"),
+    ]
+    splits = assigned(rows)
+    assert splits["train/b"] is None
+    assert splits["train/c"] == "train"
+
+
+def test_the_proof_that_no_patient_crosses_can_fail(audited: Audited) -> None:
+    films = [audited(name, group_id="p1") for name in "abc"]
+    places: list[Any] = ["train", "leak_probe", "val"]
+    rows = [split.split_row(film, place) for film, place in zip(films, places, strict=True)]
+    assert split.crossing_clusters(rows, {"p1": "p1"}) == ["p1"]
+    assert split.crossing_clusters(rows[:2], {"p1": "p1"}) == []
+
+
+# --- the stage -------------------------------------------------------------------------------------------------
+
+
+def test_the_manifest_and_the_summary_say_the_same(project: Path) -> None:
+    rows = store.read(SPLIT, project / paths.SPLIT)
+    usable = {row.path: row for row in store.read(AUDITED, project / paths.AUDIT) if row.status == "ok"}
+    assert {row.path for row in rows} == set(usable)
+    assert all((row.label, row.group_id) == (usable[row.path].label, usable[row.path].group_id) for row in rows)
+    summary = json.loads((project / paths.SPLIT_SUMMARY).read_text())
+    assert summary["patients_crossing"] == 0
+    assert summary["test"] == "as delivered"
+    for name, figures in summary["splits"].items():
+        inside = [row for row in rows if row.split == name]
+        assert figures["films"] == len(inside)
+        assert figures["patients"] == len({row.group_id for row in inside})
+        assert {label: of["films"] for label, of in figures["classes"].items()} == Counter(row.label for row in inside)
+    footer = store.read_footer(project / paths.SPLIT)
+    assert footer.sources == {paths.AUDIT: store.file_sha256(project / paths.AUDIT)}
+    assert footer.params == PARAMS.model_dump(mode="json")
+
+
+def test_where_no_test_is_delivered_one_is_drawn_by_patient(
+    tmp_path: Path, machine: Machine, film_file: Callable[..., Path]
+) -> None:
+    for seed in range(40):
+        film_file(tmp_path / f"data/raw/ill/p{seed // 2}_{seed % 2}.png", seed)
+    audit.run(audit.AuditParams(group_pattern=r"p\d+"), tmp_path, machine)
+    split.run(PARAMS, tmp_path, machine)
+    rows = store.read(SPLIT, tmp_path / paths.SPLIT)
+    assert Counter(row.split for row in rows) == {"test": 6, "val": 6, "leak_probe": 2, "train": 26}
+    assert json.loads((tmp_path / paths.SPLIT_SUMMARY).read_text())["test"] == "drawn by patient"
+
+
+def test_without_a_usable_film_there_is_no_split(tmp_path: Path, machine: Machine) -> None:
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw/x.jpeg").write_bytes(b"no film")
+    audit.run(audit.AuditParams(), tmp_path, machine)
+    with pytest.raises(StageError, match=r"1 files, none usable; see reports/audit.html"):
+        split.run(PARAMS, tmp_path, machine)
+    assert not (tmp_path / paths.SPLIT).exists()
+
+
+def test_every_planted_fault_is_found_and_nothing_else_is_flagged(tmp_path: Path, machine: Machine) -> None:
+    phantom.run(phantom.PhantomParams(films=60, faults="all", longest_side_px=300), tmp_path, machine)
+    audit.run(audit.AuditParams(), tmp_path, machine)
+    split.run(PARAMS, tmp_path, machine)
+    with (tmp_path / "data/raw-truth.csv").open(newline="") as file:
+        truth = list(csv.DictReader(file))
+    audits = {row.path: row for row in store.read(AUDITED, tmp_path / paths.AUDIT)}
+    splits: dict[str, SplitRow] = {row.path: row for row in store.read(SPLIT, tmp_path / paths.SPLIT)}
+    found = [
+        {
+            "path": path,
+            "label": row.label,
+            "group": row.group_id,
+            "delivered_split": row.delivered_split,
+            "duplicate_of": row.exact_duplicate_of or "",
+            "expected_status": splits[path].status if path in splits else row.status,
+            "near_duplicate_of": row.near_duplicate_of,
+            "wrong_extension": "wrong extension" in str(row.warning),
+        }
+        for path, row in audits.items()
+    ]
+    expected = [
+        {
+            **{name: line[name] for name in ("path", "label", "group", "delivered_split", "duplicate_of")},
+            "expected_status": line["expected_status"],
+            "near_duplicate_of": None,
+            "wrong_extension": line["fault"] == "wrong_extension",
+        }
+        for line in truth
+    ]
+    assert found == expected
+    assert {line["expected_status"] for line in truth} == {"ok", "empty", "truncated", "duplicate", "crosses_test"}
