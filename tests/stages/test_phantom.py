@@ -1,5 +1,4 @@
 """Phantoms: what the truth table says is what the files are."""
-# ruff: noqa: D103 - a test's name says what it shows
 
 from __future__ import annotations
 
