@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pydantic import Field, field_validator
 
 from manifests import store
@@ -20,13 +21,13 @@ from manifests.rows import AUDITED, AuditedRow, Status
 from stages import audit_summary, paths
 from stages.contract import Machine, Params, Report, Root, Stage, StageError, counts
 from stages.films import decode
-from stages.films.frame import Frame, frame_of
-from stages.films.placement import fit, place
+from stages.films.frame import Frame
+from stages.films.placement import place
 from stages.labels import Labels, LabelSource, Named, choose
 from stages.statistics import duplicates
 from stages.statistics.splits import gathered, linked
 
-THUMBNAIL = Frame(height=duplicates.SIDE, width=duplicates.SIDE)
+LOOK = Frame(height=4 * duplicates.SIDE, width=4 * duplicates.SIDE)  # enough of a film for its thumbnail
 
 
 class AuditParams(Params):
@@ -92,10 +93,10 @@ def audit_one(path: str, *, raw: Path) -> Examined:
         return Examined("unreadable", f"{type(error).__name__}: {error.strerror}")
     film_id = hashlib.sha256(data).hexdigest()
     try:
-        header, image = decode.decode(data)
+        header, image = decode.decode(data, at_least=LOOK)
     except decode.DecodeError as error:
         return Examined(error.status, str(error), film_id, len(data), error.header)
-    thumbnail = fit(image, place(frame_of(image), frame=THUMBNAIL, policy="squeeze"))
+    thumbnail = image.resize((duplicates.SIDE, duplicates.SIDE), Image.Resampling.BILINEAR)
     return Examined("ok", None, film_id, len(data), header, thumbnail.tobytes())
 
 
@@ -173,7 +174,7 @@ def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
             "pad_added",
         )
         return dict.fromkeys(names)
-    crop = place(Frame(height=header.height, width=header.width), frame=frame, policy="crop")
+    crop = place(header.frame, frame=frame, policy="crop")
     return {
         "width": header.width,
         "height": header.height,

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -108,10 +107,9 @@ def _row(
     shard: tuple[str | None, int | None],
     params: AugmentParams,
 ) -> AugmentedRow:
-    stem = PurePosixPath(film.path).stem
     return AugmentedRow(
         film_id=film.film_id,
-        path=f"{PurePosixPath(film.path).parent}/{stem}-{copy:04d}{codec.SUFFIXES[params.encoding]}",
+        path=f"{film.path.rpartition('.')[0]}-{copy:04d}{codec.SUFFIXES[params.encoding]}",
         label=film.label,
         label_index=film.label_index,
         group_id=film.group_id,

@@ -18,7 +18,7 @@ from manifests.shards import ImageFolder
 from stages import paths
 from stages.contract import Machine, Params, Report, Root, Stage, StageError, counts
 from stages.films import codec, decode
-from stages.films.frame import Frame, Gray, frame_of
+from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
 from stages.folder import Layout, image_path, key_of, publish, refuse_stale
 
@@ -62,8 +62,8 @@ def normalize_one(data: bytes, *, params: NormalizeParams) -> tuple[Gray, Placem
     Raises:
         DecodeError: where the bytes are no usable film.
     """
-    _, image = decode.decode(data)
-    placement = place(frame_of(image), frame=params.frame, policy=params.policy)
+    header, image = decode.decode(data)
+    placement = place(header.frame, frame=params.frame, policy=params.policy)
     return fit(image, placement), placement
 
 

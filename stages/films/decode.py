@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
 from manifests.rows import Status
-from stages.films.frame import Gray
+from stages.films.frame import Frame, Gray
 
 # Named, since Pillow would also open formats that start other programs (EPS) or hold no film (ICO, GIF).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "PPM", "WEBP")
@@ -59,13 +59,25 @@ class Header:
     format: str
     jpeg_quality: int | None
 
+    @property
+    def frame(self) -> Frame:
+        """Height and width."""
+        return Frame(height=self.height, width=self.width)
 
-def decode(data: bytes) -> tuple[Header, Gray]:
-    """Return what the file says of itself, and its grey levels.
+
+def decode(data: bytes, *, at_least: Frame | None = None) -> tuple[Header, Image.Image]:
+    """Return what the file says of itself, and its grey levels as a Pillow image of mode L.
+
+    A Pillow image and not an array, since Pillow resizes it next: each way between them is a copy of the film.
 
     Colour becomes grey by ITU-R 601-2 luma (Pillow's `convert("L")`, and so torchvision's `Grayscale`);
     16-bit levels become `round(level / 257)`, which takes 0..65535 to 0..255. EXIF orientation is not
     applied, as in the 2020 recipe.
+
+    Args:
+        data: the file.
+        at_least: a smaller image will do, no side shorter than this; JPEG gives one for half the time, by scaling
+            its blocks, and still reads every byte. The header tells the file's own size.
 
     Raises:
         DecodeError: where the bytes are no image, not a whole one, or not one that can be used.
@@ -76,6 +88,8 @@ def decode(data: bytes) -> tuple[Header, Gray]:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters raises
         with _opened(data) as image:
             header = _header(image)
+            if at_least is not None:
+                image.draft("L", (at_least.width, at_least.height))
             return header, _gray(image, header)
 
 
@@ -107,16 +121,16 @@ def _header(image: Image.Image) -> Header:
     return header
 
 
-def _gray(image: Image.Image, header: Header) -> Gray:
+def _gray(image: Image.Image, header: Header) -> Image.Image:
     try:
         image.load()
         if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):  # Pillow's 16-bit PGM
-            return _from_16_bit(np.asarray(image))
+            return Image.fromarray(_from_16_bit(np.asarray(image)))
         if image.mode in ("I", "F"):
             raise DecodeError(
                 "unsupported", f"found mode {image.mode} (32 bit); expected 8 or 16 bits a channel", header
             )
-        return np.asarray(image.convert("L"))
+        return image if image.mode == "L" else image.convert("L")
     except BROKEN as error:
         raise _broken(error, header) from error
 

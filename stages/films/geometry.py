@@ -7,9 +7,10 @@ the direction in which a warp reads. Applying P first and Q second is therefore 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from stages.films.frame import Frame, Gray, Matrix
 
+Rows: TypeAlias = Sequence[Sequence[float]]  # a matrix as plain numbers
+IDENTITY: Rows = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 DECIMALS = 12  # libraries' sines differ in the last bit; rounding lets all machines read the same pixel
 BORDERS = {
     "black": cv2.BORDER_CONSTANT,
@@ -44,7 +47,7 @@ def whole(frame: Frame) -> Box:
 
 def identity() -> Matrix:
     """Return the matrix that leaves every pixel where it is."""
-    return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    return np.array(IDENTITY)
 
 
 def about_centre(linear: NDArray[np.float64], frame: Frame) -> Matrix:
@@ -54,8 +57,9 @@ def about_centre(linear: NDArray[np.float64], frame: Frame) -> Matrix:
         linear: shape (2, 2), output offset from the centre to input offset.
         frame: the frame, of input and output alike.
     """
-    centre = np.array([(frame.width - 1) / 2, (frame.height - 1) / 2])
-    return np.column_stack([linear, centre - linear @ centre])
+    (a, b), (c, d) = linear.tolist()
+    x, y = (frame.width - 1) / 2, (frame.height - 1) / 2
+    return np.array([[a, b, x - (a * x + b * y)], [c, d, y - (c * x + d * y)]])
 
 
 def rotation(angle_deg: float, frame: Frame) -> Matrix:
@@ -82,10 +86,15 @@ def shift(right_px: float, down_px: float) -> Matrix:
 
 def combine(matrices: Iterable[Matrix]) -> Matrix:
     """Return the one matrix that does what the matrices do one after the other, rounded to 12 decimals."""
-    bottom = np.array([[0.0, 0.0, 1.0]])
-    squares = (np.vstack([matrix, bottom]) for matrix in matrices)
-    product = reduce(np.matmul, squares, np.eye(3))
-    return np.asarray(np.round(product[:2], DECIMALS) + 0.0)  # + 0.0 turns -0.0 into 0.0
+    start: Rows = IDENTITY
+    rows = reduce(_product, (matrix.tolist() for matrix in matrices), start)
+    return np.array([[round(number, DECIMALS) + 0.0 for number in row] for row in rows])  # + 0.0 turns -0.0 into 0.0
+
+
+def _product(first: Rows, second: Rows) -> Rows:
+    """Return two matrices' product, the row (0, 0, 1) implied: for six numbers, plain Python beats NumPy."""
+    (a, b, e), (c, d, f) = second
+    return [[x * a + y * c, x * b + y * d, x * e + y * f + z] for x, y, z in first]
 
 
 def covering_zoom(matrix: Matrix, frame: Frame) -> float:
@@ -110,8 +119,11 @@ def outside_share(matrix: Matrix, film: Box, frame: Frame) -> float:
     """Return the share of a frame's pixels whose centre is read from outside the film's box.
 
     Along an output row the place that is read moves on a straight line, so the pixels that lie inside form
-    one run whose ends follow from four inequalities: all rows are counted at once, no pixel is touched.
+    one run whose ends follow from four inequalities: all rows are counted at once, no pixel is touched. Where
+    the frame's corners lie inside, all of it does, the box being convex: so it is for all films under `cover`.
     """
+    if _corners_inside(matrix, film, frame):
+        return 0.0
     rows = np.arange(frame.height)
     first = np.zeros(frame.height)
     last = np.full(frame.height, frame.width - 1.0)
@@ -127,6 +139,16 @@ def outside_share(matrix: Matrix, film: Box, frame: Frame) -> float:
         last = np.minimum(last, np.floor(ends.max(axis=0) + 1e-9))
     inside_count = np.maximum(last - first + 1, 0).sum()
     return float(1 - inside_count / frame.pixels)
+
+
+def _corners_inside(matrix: Matrix, film: Box, frame: Frame) -> bool:
+    (a, b, e), (c, d, f) = matrix.tolist()
+    corners = [(x, y) for x in (0, frame.width - 1) for y in (0, frame.height - 1)]
+    return all(
+        film.left - 0.5 <= a * x + b * y + e < film.right - 0.5
+        and film.top - 0.5 <= c * x + d * y + f < film.bottom - 0.5
+        for x, y in corners
+    )
 
 
 def warp(image: Gray, matrix: Matrix, *, interpolation: str, margins: str) -> Gray:

@@ -123,13 +123,13 @@ def _offset(size: int, target: int) -> int:
     return (target - size) // 2 if size <= target else -round((size - target) / 2)
 
 
-def fit(image: Gray, placement: Placement) -> Gray:
-    """Return the film in its frame, black where there is none.
+def fit(image: Image.Image, placement: Placement) -> Gray:
+    """Return a film of mode L in its frame, black where there is none.
 
     The resize is Pillow's antialiased bilinear filter, as torchvision's `Resize` on Pillow images.
     """
     size = (placement.resized.width, placement.resized.height)
-    resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    resized = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
     shown = placement.shown
     frame = np.zeros((placement.frame.height, placement.frame.width), np.uint8)
     frame[shown.top : shown.bottom, shown.left : shown.right] = resized[

@@ -46,14 +46,14 @@ def raw_film() -> Gray:
 def placed(policy: Policy) -> Gray:
     """Return the film in the frame; 84 columns of it, so that crop pads and cuts where the others do one or neither."""
     film = raw_film()[:, :84]
-    return fit(film, place(frame_of(film), frame=FRAME, policy=policy))
+    return fit(Image.fromarray(film), place(frame_of(film), frame=FRAME, policy=policy))
 
 
 def copies(margins: Margins, interpolation: Interpolation) -> Gray:
     """Return four copies of the covering film, side by side."""
     film = raw_film()
     placement = place(frame_of(film), frame=FRAME, policy="cover")
-    image = fit(film, placement)
+    image = fit(Image.fromarray(film), placement)
     chain = Chain((Brightness(), Rotate(), Flip()), margins, interpolation, FRAME, SEED)
     made = [chain.apply(image, drawn, film=placement.shown)[0] for drawn in chain.draws(FILM_ID, COPIES)]
     return np.hstack(made)

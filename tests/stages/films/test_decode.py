@@ -54,10 +54,16 @@ def _saved(picture: Image.Image, format_: str, **options: Any) -> bytes:
     return data.getvalue()
 
 
+def _decoded(data: bytes) -> tuple[Header, Gray]:
+    header, image = decode.decode(data)
+    assert image.mode == "L"
+    return header, np.asarray(image)
+
+
 def _outcome(data: bytes) -> str:
     """Return "image" where the bytes become pixels of the promised size, else the status that a row would get."""
     try:
-        header, image = decode.decode(data)
+        header, image = _decoded(data)
     except DecodeError as error:
         return error.status if str(error) else "no reason given"
     assert image.shape == (header.height, header.width)
@@ -76,7 +82,7 @@ def test_every_mode_of_every_lossless_format_becomes_the_grey_of_pillow(mode: st
     """And what the file says of itself is kept."""
     picture = _picture(mode)
     options = {"lossless": True, "exact": True} if format_ == "WEBP" else {}
-    header, image = decode.decode(_saved(picture, format_, **options))
+    header, image = _decoded(_saved(picture, format_, **options))
     assert header == Header(WIDE, HIGH, mode, format_, None)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.asarray(picture.convert("L")))
@@ -85,7 +91,7 @@ def test_every_mode_of_every_lossless_format_becomes_the_grey_of_pillow(mode: st
 def test_colour_becomes_grey_by_the_luma_of_itu_r_601() -> None:
     """0.299 R + 0.587 G + 0.114 B, in Pillow's fixed point."""
     colours = _colours(3)
-    _, image = decode.decode(_saved(Image.fromarray(colours), "PNG"))
+    _, image = _decoded(_saved(Image.fromarray(colours), "PNG"))
     red, green, blue = np.moveaxis(colours.astype(np.int64), 2, 0)
     np.testing.assert_array_equal(image, (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16)
 
@@ -96,7 +102,7 @@ def test_colour_becomes_grey_by_the_luma_of_itu_r_601() -> None:
 def test_lossy_formats_become_the_grey_of_torchvision(mode: str, format_: str) -> None:
     """`Grayscale` of the image as Pillow opens it."""
     data = _saved(_picture(mode), format_, quality=90)
-    header, image = decode.decode(data)
+    header, image = _decoded(data)
     with Image.open(io.BytesIO(data)) as opened:
         np.testing.assert_array_equal(image, np.asarray(transforms.Grayscale()(opened)))
     assert (header.width, header.height, header.mode, header.format) == (WIDE, HIGH, mode, format_)
@@ -108,7 +114,7 @@ def test_16_bit_levels_are_divided_by_257_and_rounded(data: st.DataObject, forma
     """Black stays black, white stays white, and nothing in between is cut off."""
     drawn = data.draw(st.lists(st.integers(0, 65535), min_size=60, max_size=60))
     levels = np.array([0, 128, 129, 65535, *drawn], np.uint16).reshape(8, 8)
-    _, image = decode.decode(_saved(Image.fromarray(levels), format_))
+    _, image = _decoded(_saved(Image.fromarray(levels), format_))
     np.testing.assert_array_equal(image, np.rint(levels / 257))
 
 
@@ -116,7 +122,7 @@ def test_big_endian_16_bit_levels_are_read_alike() -> None:
     """As scanners write them."""
     levels = np.random.default_rng(3).integers(0, 65536, (HIGH, WIDE)).astype(np.uint16)
     picture = Image.frombytes("I;16B", (WIDE, HIGH), levels.astype(">u2").tobytes())
-    header, image = decode.decode(_saved(picture, "TIFF"))
+    header, image = _decoded(_saved(picture, "TIFF"))
     assert header.mode == "I;16B"
     np.testing.assert_array_equal(image, np.rint(levels / 257))
 
@@ -126,14 +132,14 @@ def test_exif_orientation_is_not_applied() -> None:
     picture = _picture("L")
     exif = Image.Exif()
     exif[0x0112] = 6
-    header, image = decode.decode(_saved(picture, "PNG", exif=exif))
+    header, image = _decoded(_saved(picture, "PNG", exif=exif))
     assert (header.width, header.height) == (WIDE, HIGH)
     np.testing.assert_array_equal(image, np.asarray(picture))
 
 
 def test_what_the_bytes_are_counts_and_nothing_else() -> None:
     """No file name comes near the decoder: a PNG that is called .jpeg is a PNG."""
-    assert decode.decode(_saved(_picture("L"), "PNG"))[0].format == "PNG"
+    assert _decoded(_saved(_picture("L"), "PNG"))[0].format == "PNG"
 
 
 def test_an_empty_file_is_empty() -> None:
@@ -229,7 +235,7 @@ def test_specks_and_strips_are_unsupported(size: tuple[int, int], usable: bool) 
     """A strip of 8 x 400,000 is 7 kB of PNG, and ten gigabytes when its shorter side is scaled to 256."""
     data = _saved(Image.new("L", size, 9), "PNG")
     if usable:
-        assert decode.decode(data)[1].shape == size[::-1]
+        assert _decoded(data)[1].shape == size[::-1]
         return
     error = _refused(data)
     assert error.status == "unsupported"
@@ -248,7 +254,7 @@ def test_the_quality_of_a_jpeg_is_recovered_from_its_table(quality: int) -> None
         _saved(Image.fromarray(colours).convert("L"), "JPEG", quality=quality),
         by_opencv.tobytes(),
     )
-    assert [decode.decode(data)[0].jpeg_quality for data in files] == [quality] * len(files)
+    assert [_decoded(data)[0].jpeg_quality for data in files] == [quality] * len(files)
 
 
 def test_a_table_of_another_maker_gets_the_nearest_quality() -> None:
@@ -257,7 +263,7 @@ def test_a_table_of_another_maker_gets_the_nearest_quality() -> None:
         changed = [step + (place_ % 9 == 0) for place_, step in enumerate(standard.quantization[0])]  # type: ignore[attr-defined]  # JPEG files have it
     for table, quality in (([1] * 64, 100), ([255] * 64, 1), (changed, 80)):
         data = _saved(_picture("L"), "JPEG", qtables=[table])
-        assert decode.decode(data)[0].jpeg_quality == quality
+        assert _decoded(data)[0].jpeg_quality == quality
 
 
 @pytest.mark.real
@@ -267,10 +273,45 @@ def test_the_crop_of_every_real_film_is_torchvisions(real_films: Path) -> None:
     paths = sorted((real_films / "kermany-raw").rglob("*.jpeg"))
     assert len(paths) >= 300
     for path in paths:
-        _, image = decode.decode(path.read_bytes())
-        ours = fit(image, place(frame_of(image), frame=Frame(height=256, width=300), policy="crop"))
+        header, image = decode.decode(path.read_bytes())
+        ours = fit(image, place(header.frame, frame=Frame(height=256, width=300), policy="crop"))
         with Image.open(path) as film:
             np.testing.assert_array_equal(ours, np.asarray(recipe(film)), err_msg=path.name)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("size", [(1200, 900), (90, 64), (2000, 130)])
+def test_a_look_at_a_jpeg_is_smaller_than_the_film_but_not_than_asked(mode: str, size: tuple[int, int]) -> None:
+    data = _saved(Image.new(mode, size), "JPEG")
+    header, image = decode.decode(data, at_least=Frame(height=64, width=64))
+    assert (header.width, header.height, header.mode) == (*size, mode)
+    assert image.mode == "L"
+    assert min(image.size) >= 64
+    assert image.size < size or min(size) < 128
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.95])
+def test_a_look_still_finds_that_a_jpeg_is_cut_off(kept: float) -> None:
+    noise = np.random.Generator(np.random.Philox(key=1)).integers(0, 255, (900, 1200), np.uint8)
+    data = _saved(Image.fromarray(noise), "JPEG", progressive=kept == 0.6)
+    with pytest.raises(DecodeError) as caught:
+        decode.decode(data[: int(len(data) * kept)], at_least=Frame(height=64, width=64))
+    assert caught.value.status == "truncated"
+
+
+@pytest.mark.real
+def test_a_look_judges_every_hostile_file_as_reading_all_of_it_does(real_films: Path) -> None:
+    def status(data: bytes, at_least: Frame | None) -> str:
+        try:
+            decode.decode(data, at_least=at_least)
+        except DecodeError as error:
+            return error.status
+        return "ok"
+
+    for path in sorted((real_films / "hostile").rglob("*")):
+        if path.is_file():
+            data = path.read_bytes()
+            assert status(data, Frame(height=128, width=128)) == status(data, None), path.name
 
 
 @pytest.mark.real
@@ -288,5 +329,5 @@ def test_every_hostile_file_is_an_image_or_a_decode_error(real_films: Path) -> N
 
 def test_films_come_out_as_films() -> None:
     """The alias is (height, width), never turned."""
-    image: Gray = decode.decode(_saved(_picture("L"), "PNG"))[1]
+    image: Gray = _decoded(_saved(_picture("L"), "PNG"))[1]
     assert frame_of(image) == Frame(height=HIGH, width=WIDE)

@@ -35,7 +35,7 @@ def _torchvision(image: Gray, frame: Frame) -> Gray:
 
 
 def _fitted(image: Gray, frame: Frame, policy: Policy) -> Gray:
-    return fit(image, place(frame_of(image), frame=frame, policy=policy))
+    return fit(Image.fromarray(image), place(frame_of(image), frame=frame, policy=policy))
 
 
 @settings(max_examples=80)
@@ -72,7 +72,7 @@ def test_what_a_placement_says_is_what_the_pixels_show(film: Frame, frame: Frame
     shown = placement.shown
     assert 0 <= shown.left < shown.right <= frame.width
     assert 0 <= shown.top < shown.bottom <= frame.height
-    image = fit(np.full((film.height, film.width), 255, np.uint8), placement)
+    image = fit(Image.new("L", (film.width, film.height), 255), placement)
     expected = np.zeros((frame.height, frame.width), np.uint8)
     expected[shown.top : shown.bottom, shown.left : shown.right] = 255
     np.testing.assert_array_equal(image, expected)
@@ -113,7 +113,7 @@ def test_squeeze_neither_loses_nor_pads(film: Frame, frame: Frame) -> None:
     placement = place(film, frame=frame, policy="squeeze")
     assert (placement.lost, placement.padded) == (0, 0)
     resized = Image.fromarray(image).resize((frame.width, frame.height), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(fit(image, placement), np.asarray(resized))
+    np.testing.assert_array_equal(fit(Image.fromarray(image), placement), np.asarray(resized))
 
 
 @pytest.mark.parametrize("policy", ["crop", "cover", "letterbox"])
@@ -132,7 +132,7 @@ def test_the_aspect_is_kept_but_for_whole_pixels(film: Frame, frame: Frame, poli
 def test_a_film_of_the_frames_own_size_stays_as_it_is(film: Gray, policy: Policy) -> None:
     """No policy resamples what fits already, and none edits its argument."""
     placement = place(frame_of(film), frame=FRAME, policy=policy)
-    np.testing.assert_array_equal(fit(film, placement), film)
+    np.testing.assert_array_equal(fit(Image.fromarray(film), placement), film)
     assert (placement.lost, placement.padded, placement.scale_x, placement.scale_y) == (0, 0, 1, 1)
 
 
