@@ -86,11 +86,20 @@ def decode(data: bytes, *, at_least: Frame | None = None) -> tuple[Header, Image
         raise DecodeError("empty", "found 0 bytes; expected an image")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters raises
-        with _opened(data) as image:
-            header = _header(image)
-            if at_least is not None:
-                image.draft("L", (at_least.width, at_least.height))
-            return header, _gray(image, header)
+        try:
+            return _read(data, at_least)
+        except DecodeError:
+            if at_least is None:
+                raise
+            return _read(data, None)  # a smaller image has limits of its own (lossless JPEG): reading all of it judges
+
+
+def _read(data: bytes, at_least: Frame | None) -> tuple[Header, Image.Image]:
+    with _opened(data) as image:
+        header = _header(image)
+        if at_least is not None:
+            image.draft("L", (at_least.width, at_least.height))
+        return header, _gray(image, header)
 
 
 def _opened(data: bytes) -> Image.Image:
