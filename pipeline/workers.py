@@ -59,7 +59,8 @@ class Workers:
         return [results[index] for index in range(len(listed))]
 
     def _run(self, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
-        if self.backend == "sequential" or len(jobs) < 2:  # one job gains nothing from a second process
+        alone = len(jobs) < 2 and self.backend in ("loky", "threading")  # one job gains nothing from a second process
+        if self.backend == "sequential" or alone:
             yield from (_numbered(work, index, job) for index, job in enumerate(jobs))
             return
         try:
@@ -148,7 +149,7 @@ def _start_ray(address: str, workers: int) -> None:
     if not ray.is_initialized():
         try:
             ray.init(address=address or None, num_cpus=None if address else workers, log_to_driver=False)
-        except ConnectionError as error:
+        except (ConnectionError, ValueError) as error:
             raise CxrError(
                 f"--address {address}: no Ray cluster answers ({error}); start one, or leave it out"
             ) from error
