@@ -1,11 +1,12 @@
 # make repro   set up, phantom films if data/raw is empty, all stages, the metrics
 # make test    set up, format, lint, types, import contracts, tests
+# make bench   the benchmarks on real films (CXR_REAL_FILMS); BENCH="--films 400 --rounds 1" for a quick look
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro check test golden docs clean
+.PHONY: setup repro check test bench golden docs clean
 
 setup: .venv/.complete
 
@@ -30,6 +31,13 @@ check: setup
 
 test: check
 	pytest
+
+bench: .venv/.bench
+	python benchmarks/throughput.py $(BENCH)
+
+.venv/.bench: .venv/.complete
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	touch $@
 
 golden: setup
 	python -m tests.golden.make
