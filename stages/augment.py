@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +22,7 @@ from stages.films.codec import Encoding
 from stages.films.frame import Frame, Gray
 from stages.films.geometry import Box
 from stages.films.operations import Brightness, Drawn, Flip, Operation, Rotate
-from stages.folder import Layout, key_of, publish, refuse_stale
+from stages.folder import Layout, image_columns, key_of, publish, refuse_stale
 
 
 class AugmentParams(Params):
@@ -92,38 +91,12 @@ def augment_shard(job: AugmentJob, *, params: AugmentParams, source: ImageFolder
     for film, encoded in source.read_images(job.films):
         copies = augment_one(film, codec.decode(encoded), chain=chain, params=params)
         for copy, (drawn, unfilled, data) in enumerate(copies):
-            shard = (job.shard, len(rows)) if params.layout == "shards" else (None, None)
-            rows.append(_row(film, copy, drawn, unfilled, data, shard, params))
+            path = f"{film.path.rpartition('.')[0]}-{copy:04d}{codec.SUFFIXES[params.encoding]}"
+            stored_at = (job.shard, len(rows)) if params.layout == "shards" else (None, None)
+            columns = image_columns(film, path=path, encoded=data, stored_at=stored_at)
+            rows.append(AugmentedRow(**columns, copy=copy, unfilled=unfilled, drawn=drawn))
             images.append(data)
     return folder.write(job.shard, rows, images, AUGMENTED)
-
-
-def _row(
-    film: NormalizedRow,
-    copy: int,
-    drawn: Drawn,
-    unfilled: float,
-    data: bytes,
-    shard: tuple[str | None, int | None],
-    params: AugmentParams,
-) -> AugmentedRow:
-    return AugmentedRow(
-        film_id=film.film_id,
-        path=f"{film.path.rpartition('.')[0]}-{copy:04d}{codec.SUFFIXES[params.encoding]}",
-        label=film.label,
-        label_index=film.label_index,
-        group_id=film.group_id,
-        split=film.split,
-        status="ok",
-        reason=None,
-        shard=shard[0],
-        index=shard[1],
-        sha256=hashlib.sha256(data).hexdigest(),
-        encoded_bytes=len(data),
-        copy=copy,
-        unfilled=unfilled,
-        drawn=drawn,
-    )
 
 
 def jobs_of(films: Sequence[NormalizedRow], params: AugmentParams, frame: Frame) -> list[AugmentJob]:

@@ -56,6 +56,33 @@ def refuse_stale(manifest: str, source: str, *, root: Root, stage: str) -> None:
         raise StageError(f"{root / manifest}: was made from another {source}; run {stage} again")
 
 
+def image_columns(
+    film: FilmRow, *, path: str, encoded: bytes, stored_at: tuple[str | None, int | None]
+) -> dict[str, Any]:
+    """Return the columns that an image's row shares with every other's: whose it is, where it lies, its bytes.
+
+    Args:
+        film: the row of the film that the image was made from.
+        path: the image's own.
+        encoded: its bytes.
+        stored_at: shard and index within it; None twice in the folder layout.
+    """
+    return {
+        "film_id": film.film_id,
+        "path": path,
+        "label": film.label,
+        "label_index": film.label_index,
+        "group_id": film.group_id,
+        "split": film.split,
+        "status": "ok",
+        "reason": None,
+        "shard": stored_at[0],
+        "index": stored_at[1],
+        "sha256": hashlib.sha256(encoded).hexdigest(),
+        "encoded_bytes": len(encoded),
+    }
+
+
 def key_of(params: Params, films: Sequence[FilmRow]) -> Any:
     """Return all that decides a shard's bytes, as a JSON value: recipe, films, version of tool and codecs."""
     return {
@@ -69,11 +96,10 @@ def key_of(params: Params, films: Sequence[FilmRow]) -> Any:
 def publish(folder: ImageFolder, tables: Sequence[pa.Table], schema: Schema[Row], footer: store.Footer) -> pa.Table:
     """Write the manifest of the jobs' rows, then delete what it does not claim; return the rows' table.
 
-    In this order, a run that is killed between the two leaves files too many and none too few.
+    In this order, a run that is killed between the two leaves files too many and none too few. The rows are in
+    the order of the jobs, and so of the films' hashes; one chunk, so that kept shards and new ones give one file.
     """
-    table = pa.concat_tables(tables) if tables else schema.table([])
-    order = [("film_id", "ascending")] + ([("copy", "ascending")] if "copy" in table.schema.names else [])
-    table = table.sort_by(order).combine_chunks()
+    table = (pa.concat_tables(tables) if tables else schema.table([])).combine_chunks()
     store.write(table, schema, folder.manifest, footer)
     if folder.layout == "shards":
         keep = {f"{SHARDS}/{name}" for name in table.column("shard").unique().to_pylist()}

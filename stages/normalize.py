@@ -20,7 +20,7 @@ from stages.contract import Machine, Params, Report, Root, Stage, StageError, co
 from stages.films import codec, decode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
-from stages.folder import Layout, image_path, key_of, publish, refuse_stale
+from stages.folder import Layout, image_columns, image_path, key_of, publish, refuse_stale
 
 FILMS_PER_SHARD = 128  # fewer than a shard of copies holds images: small sets keep all workers busy
 
@@ -76,8 +76,10 @@ def normalize_shard(job: NormalizeJob, *, params: NormalizeParams, raw: Path, ro
     for index, film in enumerate(job.films):
         image, placement = normalize_one(read_raw(raw, film), params=params)
         encoded = codec.encode(image, encoding=params.encoding)
-        shard = (job.shard, index) if params.layout == "shards" else (None, None)
-        rows.append(_row(film, placement, encoded, shard, params))
+        path = image_path(film, PurePosixPath(film.path).stem, codec.SUFFIXES[params.encoding])
+        stored_at = (job.shard, index) if params.layout == "shards" else (None, None)
+        columns = image_columns(film, path=path, encoded=encoded, stored_at=stored_at)
+        rows.append(NormalizedRow(**columns, **placement_columns(placement)))
         images.append(encoded)
     return folder.write(job.shard, rows, images, NORMALIZED)
 
@@ -101,37 +103,19 @@ def read_raw(raw: Path, film: SplitRow) -> bytes:
     return data
 
 
-def _row(
-    film: SplitRow,
-    placement: Placement,
-    encoded: bytes,
-    shard: tuple[str | None, int | None],
-    params: NormalizeParams,
-) -> NormalizedRow:
+def placement_columns(placement: Placement) -> dict[str, Any]:
+    """Return the columns that say how a film came into the frame."""
     shown = placement.shown
-    suffix = codec.SUFFIXES[params.encoding]
-    return NormalizedRow(
-        film_id=film.film_id,
-        path=image_path(film, PurePosixPath(film.path).stem, suffix),
-        label=film.label,
-        label_index=film.label_index,
-        group_id=film.group_id,
-        split=film.split,
-        status="ok",
-        reason=None,
-        shard=shard[0],
-        index=shard[1],
-        sha256=hashlib.sha256(encoded).hexdigest(),
-        encoded_bytes=len(encoded),
-        scale_x=placement.scale_x,
-        scale_y=placement.scale_y,
-        film_left=shown.left,
-        film_top=shown.top,
-        film_right=shown.right,
-        film_bottom=shown.bottom,
-        lost=placement.lost,
-        padded=placement.padded,
-    )
+    return {
+        "scale_x": placement.scale_x,
+        "scale_y": placement.scale_y,
+        "film_left": shown.left,
+        "film_top": shown.top,
+        "film_right": shown.right,
+        "film_bottom": shown.bottom,
+        "lost": placement.lost,
+        "padded": placement.padded,
+    }
 
 
 def jobs_of(films: Sequence[SplitRow], params: NormalizeParams) -> list[NormalizeJob]:

@@ -33,7 +33,8 @@ def descriptors(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     flat -= flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     length[length == 0] = 1
-    return np.asarray(flat / length, np.float32)
+    flat /= length  # in place: 4 kB a film, 200 MB at 50,000
+    return flat
 
 
 def calibrated_threshold(vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int = 0) -> float | None:
