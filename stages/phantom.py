@@ -35,14 +35,14 @@ TRUTH_COLUMNS = (
 class PhantomParams(Params):
     """How many films to make up, and what shall be wrong with them."""
 
-    films: int = Field(120, ge=FEWEST_FILMS, description="good films to write, over all splits")
-    seed: int = Field(0, description="the same seed writes the same bytes")
-    faults: str = Field("none", description=f"faulty files to plant as well: none, all, or any of {','.join(FAULTS)}")
-    out: str = Field("data/raw", description="folder to write, under the root; the truth table lies beside it")
+    films: int = Field(120, ge=FEWEST_FILMS, description="Good films to write, over all splits.")
+    seed: int = Field(0, description="The same seed writes the same bytes.")
+    faults: str = Field("none", description=f"Faulty files to plant as well: none, all, or any of {','.join(FAULTS)}.")
+    out: str = Field("data/raw", description="Folder to write, under the root; the truth table lies beside it.")
     longest_side_px: int = Field(
-        LARGEST.width, ge=64, description="scale films down to this many pixels on the longer side"
+        LARGEST.width, ge=64, description="Scale films down to this many pixels on the longer side."
     )
-    force: bool = Field(default=False, description="write into a folder that is not empty")
+    force: bool = Field(default=False, description="Write into a folder that is not empty.")
 
     @field_validator("faults")
     @classmethod
