@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from stages.learning.loop import Epoch, Fitted
 
 MANIFESTS = (paths.AUGMENTED_MANIFEST, paths.NORMALIZED_MANIFEST)
-MODEL = "models/model.safetensors"
-SUMMARY = "reports/train.json"
-LOG = "reports/train_log.csv"
 
 
 class TrainParams(Params):
@@ -265,14 +262,14 @@ def run(params: TrainParams, root: Root, machine: Machine) -> Report:
     sources = read_sources(root)
     trained, fitted, used = learn(params, sources, machine)
     facts = summary(params, sources, fitted, used)
-    checkpoint.save(root / MODEL, trained)
-    store.write_bytes(root / LOG, log_csv(fitted.log))
-    store.write_json(root / SUMMARY, facts)
+    checkpoint.save(root / paths.MODEL, trained)
+    store.write_bytes(root / paths.TRAIN_LOG, log_csv(fitted.log))
+    store.write_json(root / paths.TRAIN_SUMMARY, facts)
     return Report(
         done=len(fitted.log) * len(sources.augmented),
         unit="images",
         lines=remarks(facts, absent(sources.val, sources.classes)),
-        written=(MODEL, SUMMARY, LOG),
+        written=(paths.MODEL, paths.TRAIN_SUMMARY, paths.TRAIN_LOG),
     )
 
 
@@ -280,6 +277,6 @@ STAGE = Stage(
     "train",
     TrainParams,
     reads=(paths.AUGMENTED, paths.NORMALIZED),
-    writes=(MODEL, SUMMARY, LOG),
+    writes=(paths.MODEL, paths.TRAIN_SUMMARY, paths.TRAIN_LOG),
     run=run,
 )

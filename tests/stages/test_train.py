@@ -22,7 +22,9 @@ from stages.contract import Machine, StageError
 from stages.drawn import AUGMENTED
 from stages.films.codec import encode
 from stages.films.frame import Frame, Gray
+from stages.films.placement import place
 from stages.learning import checkpoint, networks
+from stages.normalize import placement_columns
 from stages.train import STAGE, TrainParams, run
 
 Layout = Literal["shards", "folder"]
@@ -78,14 +80,7 @@ def film_row(number: int, split: Split, image: bytes, layout: Layout) -> Normali
         index=number if layout == "shards" else None,
         sha256=hashlib.sha256(image).hexdigest(),
         encoded_bytes=len(image),
-        scale_x=1.0,
-        scale_y=1.0,
-        film_left=0,
-        film_top=0,
-        film_right=FRAME.width,
-        film_bottom=FRAME.height,
-        lost=0.0,
-        padded=0.0,
+        **placement_columns(place(FRAME, frame=FRAME, policy="squeeze")),
     )
 
 

@@ -14,6 +14,7 @@ from manifests.shards import ImageFolder
 from stages.contract import StageError
 from stages.films.codec import encode
 from stages.films.frame import Frame, Gray
+from stages.films.placement import place
 from stages.learning.batches import (
     ImageSet,
     batches,
@@ -23,6 +24,7 @@ from stages.learning.batches import (
     shuffled,
     standardised,
 )
+from stages.normalize import placement_columns
 
 FRAME = Frame(height=6, width=8)
 COUNT = 9
@@ -52,14 +54,7 @@ def row_of(number: int, data: bytes, layout: str) -> NormalizedRow:
         index=number % 4 if layout == "shards" else None,
         sha256=hashlib.sha256(data).hexdigest(),
         encoded_bytes=len(data),
-        scale_x=1.0,
-        scale_y=1.0,
-        film_left=0,
-        film_top=0,
-        film_right=FRAME.width,
-        film_bottom=FRAME.height,
-        lost=0.0,
-        padded=0.0,
+        **placement_columns(place(FRAME, frame=FRAME, policy="squeeze")),
     )
 
 
