@@ -27,10 +27,14 @@ Status = Literal[
     "label_conflict",
     "duplicate",
     "crosses_test",
+    "crashed",
+    "timed_out",
 ]
 Scalar = float | bool
 
 SHA256 = r"^[0-9a-f]{64}$"
+SHARD = r"^[0-9A-Za-z][0-9A-Za-z_-]*\.parquet$"  # a name under shards/, and nothing beside or above it
+LONGEST_LABEL = 255  # letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +42,10 @@ class FilmRow:
     """The columns that every image manifest has."""
 
     film_id: Annotated[str, Column("sha256 of the raw file, hex", pattern=SHA256)]
-    path: Annotated[str, Column("POSIX path of the file, relative to the folder that this manifest describes")]
-    label: Annotated[str | None, Column("class; null where none could be read")]
+    path: Annotated[
+        str, Column("POSIX path of the file, relative to the folder that this manifest describes", inside=True)
+    ]
+    label: Annotated[str | None, Column("class; null where none could be read", longest=LONGEST_LABEL)]
     label_index: Annotated[int | None, Column("index of the class in the footer's 'classes'", pa.int16(), low=0)]
     group_id: Annotated[str | None, Column("patient group: films of one group show one patient")]
     split: Annotated[Split | None, Column("the split the film is assigned to; null before, or where set aside")]
@@ -52,7 +58,7 @@ class AuditedRow(FilmRow):
     """One raw file, good or bad."""
 
     film_id: Annotated[  # type: ignore[assignment]  # a file that cannot be read has no hash
-        str | None, Column("sha256 of the raw file, hex; null where the file cannot be read", pattern=SHA256)
+        str | None, Column("sha256 of the raw file, hex; null where the file is not read", pattern=SHA256)
     ]
     width: Annotated[int | None, Column("pixels across", pa.int32(), low=1)]
     height: Annotated[int | None, Column("pixels down", pa.int32(), low=1)]
@@ -84,34 +90,36 @@ class SplitRow(FilmRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRow(FilmRow):
-    """One encoded image of the data set."""
+    """One encoded image of the data set; or, where status is not ok, a film of which no image could be made."""
 
-    shard: Annotated[str | None, Column("file under shards/ that holds the bytes; null in the folder layout")]
+    shard: Annotated[
+        str | None, Column("file under shards/ that holds the bytes; null in the folder layout", pattern=SHARD)
+    ]
     index: Annotated[int | None, Column("row within the shard; null in the folder layout", pa.int32(), low=0)]
-    sha256: Annotated[str, Column("of the encoded bytes, hex", pattern=SHA256)]
-    encoded_bytes: Annotated[int, Column("length of the encoded image, bytes", low=1)]
+    sha256: Annotated[str, Column("of the encoded bytes, hex", pattern=SHA256, if_ok=True)]
+    encoded_bytes: Annotated[int, Column("length of the encoded image, bytes", low=1, if_ok=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalizedRow(ImageRow):
     """One film in the common frame."""
 
-    scale_x: Annotated[float, Column("pixels of the frame per pixel of the raw film, across", low=0)]
-    scale_y: Annotated[float, Column("pixels of the frame per pixel of the raw film, down", low=0)]
-    film_left: Annotated[int, Column("first column of the frame that shows film", pa.int32(), low=0)]
-    film_top: Annotated[int, Column("first row of the frame that shows film", pa.int32(), low=0)]
-    film_right: Annotated[int, Column("one past the last column that shows film", pa.int32(), low=1)]
-    film_bottom: Annotated[int, Column("one past the last row that shows film", pa.int32(), low=1)]
-    lost: Annotated[float, Column("share of the film's area that the policy cut away", low=0, high=1)]
-    padded: Annotated[float, Column("share of the frame that shows no film", low=0, high=1)]
+    scale_x: Annotated[float, Column("pixels of the frame per pixel of the raw film, across", low=0, if_ok=True)]
+    scale_y: Annotated[float, Column("pixels of the frame per pixel of the raw film, down", low=0, if_ok=True)]
+    film_left: Annotated[int, Column("first column of the frame that shows film", pa.int32(), low=0, if_ok=True)]
+    film_top: Annotated[int, Column("first row of the frame that shows film", pa.int32(), low=0, if_ok=True)]
+    film_right: Annotated[int, Column("one past the last column that shows film", pa.int32(), low=1, if_ok=True)]
+    film_bottom: Annotated[int, Column("one past the last row that shows film", pa.int32(), low=1, if_ok=True)]
+    lost: Annotated[float, Column("share of the film's area that the policy cut away", low=0, high=1, if_ok=True)]
+    padded: Annotated[float, Column("share of the frame that shows no film", low=0, high=1, if_ok=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentedRow(ImageRow):
     """One image of the training set: an original or one of its copies."""
 
-    copy: Annotated[int, Column("0 is the original, 1..N its copies", pa.int16(), low=0)]
-    unfilled: Annotated[float, Column("share of pixels that came from outside the film", low=0, high=1)]
+    copy: Annotated[int, Column("0 is the original, or a film without images; 1..N its copies", pa.int16(), low=0)]
+    unfilled: Annotated[float, Column("share of pixels that came from outside the film", low=0, high=1, if_ok=True)]
     drawn: Annotated[Mapping[str, Scalar], Spread()]
 
 
@@ -119,15 +127,16 @@ class AugmentedRow(ImageRow):
 class PredictionRow(FilmRow):
     """What the network says of one film."""
 
-    predicted: Annotated[str, Column("the class with the highest probability")]
+    predicted: Annotated[str, Column("the class with the highest probability", longest=LONGEST_LABEL)]
     predicted_index: Annotated[int, Column("its index in the footer's 'classes'", pa.int16(), low=0)]
     correct: Annotated[bool, Column("whether it is the film's label")]
     probabilities: Annotated[
-        list[float], Column("softmax over the classes, in the footer's order", pa.list_(pa.float32()))
+        list[float],
+        Column("softmax over the classes, in the footer's order", pa.list_(pa.float32()), low=0, high=1.001),
     ]
 
 
 AUDITED = Schema(AuditedRow, version=1)
 SPLIT = Schema(SplitRow, version=1)
-NORMALIZED = Schema(NormalizedRow, version=1)
+NORMALIZED = Schema(NormalizedRow, version=2)
 PREDICTIONS = Schema(PredictionRow, version=1)

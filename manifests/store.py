@@ -6,21 +6,30 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from manifests import bounds
 from manifests.columns import ManifestError, Schema
+from manifests.seal import UNSEALED, seal
 
 Row = TypeVar("Row")
 
 MANIFEST = "manifest.parquet"
 FOOTER_KEY = b"cxr_pipeline"
+SPARE_KEY = b"cxr_pipeline_spare"  # the same without the shards' seals: what made the images outlives a spoilt byte
+ROWS_PER_GROUP = 1 << 17  # 30 MB of rows; a set of the 2020 recipe's size is one group
+LARGEST_SIDE = 4096  # of a frame, in pixels: normalize allows no more
+PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `written_aside` and `stages/ahead.py` call what is unfinished
 TOOL_VERSION = importlib.metadata.version("cxr-pipeline")
 
 
@@ -35,6 +44,9 @@ class Footer:
         params: the stage's parameters.
         sources: sha256 of each manifest this one was made from, by its path under the root.
         facts: what holds for every row, such as the classes in the order of `label_index`.
+        recipes: the parameters of every stage before this one, by its name.
+        versions: of all beside parameters and films that decides an image's bytes: the codecs, and our own.
+        files: the seal of each shard, by its name (see `manifests/seal.py`).
     """
 
     schema: str = ""
@@ -43,6 +55,13 @@ class Footer:
     params: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    recipes: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    def recipes_with(self, stage: str) -> dict[str, Any]:
+        """Return the parameters of the stage that wrote this manifest, and of every stage before it."""
+        return {**self.recipes, stage: self.params}
 
 
 @contextmanager
@@ -50,6 +69,9 @@ def written_aside(path: Path) -> Iterator[Path]:
     """Yield a path beside `path`; on success its bytes are flushed and it takes the name of `path`.
 
     A reader sees the old file or the new one, never a part: rename is atomic within a folder.
+
+    Raises:
+        OSError: where the disk is full or the folder may not be written; it names `path`, as Arrow's own does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
@@ -58,8 +80,28 @@ def written_aside(path: Path) -> Iterator[Path]:
         with aside.open("rb") as written:
             os.fsync(written.fileno())
         aside.replace(path)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_partials(path: Path) -> None:
+    """Delete what killed runs left unfinished at or under a path that runs write: files, and folders of them.
+
+    Only for whoever holds the root's lock: to a run that lives, its unfinished files are no rubbish.
+    """
+    if path.is_dir():
+        found = [Path(under, name) for under, folders, files in os.walk(path) for name in (*folders, *files)]
+    else:
+        found = list(path.parent.glob(".*"))
+    for unfinished in [each for each in found if PARTIAL.fullmatch(each.name)]:
+        if unfinished.is_dir() and not unfinished.is_symlink():
+            rmtree(unfinished, ignore_errors=True)
+        else:
+            unfinished.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -86,15 +128,53 @@ def write(rows: Sequence[Row] | pa.Table, schema: Schema[Row], path: Path, foote
     Raises:
         ManifestError: where a value breaks the schema; nothing is written then.
     """
-    if isinstance(rows, pa.Table):
-        table = rows
-        schema.check(table, where=str(path))
-    else:
-        table = schema.table(rows)
-    stamped = {**asdict(footer), "schema": schema.name, "schema_version": schema.version}
-    metadata = {FOOTER_KEY: json.dumps(stamped, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()}
+    write_tables([rows if isinstance(rows, pa.Table) else schema.table(rows)], schema, path, lambda: footer)
+
+
+def write_tables(tables: Iterable[pa.Table], schema: Schema[Any], path: Path, footer: Callable[[], Footer]) -> None:
+    """Write tables of rows, one after the other, as the manifest at `path`: memory holds a row group and no more.
+
+    How the rows are divided among the tables leaves no trace in the file.
+
+    Args:
+        tables: asked for one by one, once what came before is on its way to the disk.
+        schema: of all of them.
+        path: the manifest's.
+        footer: asked for when the last table has come.
+
+    Raises:
+        ManifestError: where a value breaks the schema; nothing is written then.
+    """
     with written_aside(path) as aside:
-        pq.write_table(table.replace_schema_metadata(metadata), aside, compression="zstd")
+        with pq.ParquetWriter(aside, schema.arrow, compression="zstd") as writer:
+            for group in _row_groups(tables, schema, path):
+                writer.write_table(group, row_group_size=ROWS_PER_GROUP)
+            said = footer()
+            spare = _told(replace(said, files={}), schema)
+            writer.add_key_value_metadata({FOOTER_KEY: _told(said, schema), SPARE_KEY: spare, **UNSEALED})
+        seal(aside)
+
+
+def _row_groups(tables: Iterable[pa.Table], schema: Schema[Any], path: Path) -> Iterator[pa.Table]:
+    """Yield checked tables of ROWS_PER_GROUP rows and at last of what is left, each column in one piece."""
+    pending: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        schema.check(table, where=str(path))
+        pending.append(table)
+        rows += len(table)
+        while rows >= ROWS_PER_GROUP:
+            together = pa.concat_tables(pending)
+            yield together.slice(0, ROWS_PER_GROUP).combine_chunks()
+            pending = [together.slice(ROWS_PER_GROUP)]
+            rows -= ROWS_PER_GROUP
+    if rows:
+        yield pa.concat_tables(pending).combine_chunks()
+
+
+def _told(footer: Footer, schema: Schema[Any]) -> bytes:
+    stamped = {**asdict(footer), "schema": schema.name, "schema_version": schema.version}
+    return json.dumps(stamped, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 
 def read_table(schema: Schema[Row], path: Path) -> pa.Table:
@@ -104,17 +184,42 @@ def read_table(schema: Schema[Row], path: Path) -> pa.Table:
         ManifestError: where the file is missing, is no manifest of this schema, or breaks it.
     """
     footer = read_footer(path)
+    require(footer, schema, path)
+    schema.check_columns(pq.read_schema(path), where=str(path))  # before a column is read that nobody asked for
+    try:
+        with bounds.opened(path) as file:
+            table = file.read()
+        table = bounds.unfolded(table, path)
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
+    schema.check(table, where=str(path))
+    _refuse_unknown_classes(table, footer, path)
+    return table
+
+
+def require(footer: Footer, schema: Schema[Any], path: Path) -> None:
+    """Refuse a manifest of another schema, or of another version of it.
+
+    Raises:
+        ManifestError: where the footer names one.
+    """
     if (footer.schema, footer.schema_version) != (schema.name, schema.version):
         raise ManifestError(
             f"{path}: holds {footer.schema or 'no'} rows of version {footer.schema_version}; "
             f"expected {schema.name} of version {schema.version}; run the stage that writes it again"
         )
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
-    schema.check(table, where=str(path))
-    return table
+
+
+def _refuse_unknown_classes(table: pa.Table, footer: Footer, path: Path) -> None:
+    """Refuse a `label_index` that is none of the footer's classes: whoever looks it up would fail, or learn wrong."""
+    classes = footer.facts.get("classes")
+    if classes is None or "label_index" not in table.schema.names:
+        return
+    highest = pc.max(table.column("label_index")).as_py()
+    if highest is not None and highest >= len(classes):
+        raise ManifestError(
+            f"{path}: column 'label_index' holds {highest}; expected one of the footer's {len(classes)} classes"
+        )
 
 
 def read(schema: Schema[Row], path: Path) -> list[Row]:
@@ -135,10 +240,50 @@ def read_footer(path: Path) -> Footer:
     if not path.exists():
         raise ManifestError(f"{path}: not found; run the stage that writes it first")
     try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
+        bounds.refuse_vast_footer(path)
+        metadata = pq.read_metadata(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: not a Parquet file ({error}); run the stage that writes it again") from error
     try:
-        return Footer(**json.loads(metadata.get(FOOTER_KEY, b"{}")))
-    except (ValueError, TypeError) as error:
+        footer = Footer(**json.loads(metadata.get(FOOTER_KEY, b"{}")))
+        _refuse_odd(footer)
+    except (ValueError, TypeError, RecursionError) as error:
         raise ManifestError(f"{path}: its footer is not ours ({error}); run the stage that writes it again") from error
+    facts, params = (_Told(known, where=str(path)) for known in (footer.facts, footer.params))
+    return replace(footer, facts=facts, params=params)
+
+
+class _Told(dict[str, Any]):
+    """What a footer says, which a stage may ask for by name: what it does not say is an error of the manifest."""
+
+    def __init__(self, known: Any, where: str = "") -> None:
+        super().__init__(known)
+        self.where = where
+
+    def __missing__(self, key: str) -> Any:
+        raise ManifestError(f"{self.where}: its footer says nothing of '{key}'; run the stage that writes it again")
+
+
+def _refuse_odd(footer: Footer) -> None:
+    """Refuse a footer whose parts are of other types than ours.
+
+    Raises:
+        TypeError: at the first part that is.
+    """
+    for name, kind in (("schema", str), ("schema_version", int), ("tool_version", str)):
+        _expect(name, getattr(footer, name), isinstance(getattr(footer, name), kind))
+    for name in ("params", "sources", "facts", "recipes", "versions", "files"):
+        _expect(name, getattr(footer, name), isinstance(getattr(footer, name), dict))
+    texts = [*footer.sources.values(), footer.facts.get("raw", ""), footer.params.get("layout", "")]
+    for text in texts:
+        _expect("a path, a hash or a layout", text, isinstance(text, str) and "\0" not in text)
+    classes = footer.facts.get("classes", [])
+    _expect("classes", classes, isinstance(classes, list) and all(isinstance(name, str) for name in classes))
+    frame = footer.facts.get("frame", {"height": 1, "width": 1})
+    fits = isinstance(frame, dict) and set(frame) == {"height", "width"}
+    _expect("frame", frame, fits and all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in frame.values()))
+
+
+def _expect(name: str, found: object, fits: bool) -> None:  # noqa: FBT001 - a condition, not a switch
+    if not fits:
+        raise TypeError(f"{name} is {str(found)[:80]!r}")

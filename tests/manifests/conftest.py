@@ -15,7 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from manifests.columns import Column, Schema, Spread
-from manifests.rows import NormalizedRow
+from manifests.rows import SHA256, NormalizedRow
 
 # the same examples on every machine, and no clock: the cores are shared
 settings.register_profile("steady", deadline=None, derandomize=True, database=None)
@@ -23,6 +23,9 @@ settings.load_profile("steady")
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+PART = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=9).filter(
+    lambda part: part not in {".", ".."}
+)
 INTEGERS = {pa.int16(): 2**15 - 1, pa.int32(): 2**31 - 1, None: 2**63 - 1}
 
 
@@ -32,7 +35,15 @@ def _numbers(column: Column, kind: type) -> st.SearchStrategy[Any]:
         high = largest if column.high is None else int(column.high)
         low = -largest if column.low is None else int(column.low)
         return st.integers(low, high)
-    return st.floats(column.low, column.high, allow_nan=False)
+    return st.floats(column.low, column.high, allow_nan=False, allow_infinity=False)
+
+
+def _texts(column: Column) -> st.SearchStrategy[str]:
+    if column.pattern == SHA256:
+        return HEX
+    if column.pattern is not None:
+        return st.from_regex(column.pattern, fullmatch=True)
+    return st.lists(PART, min_size=1, max_size=3).map("/".join) if column.inside else TEXT
 
 
 def _values(annotation: Any) -> st.SearchStrategy[Any]:
@@ -45,9 +56,9 @@ def _values(annotation: Any) -> st.SearchStrategy[Any]:
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     if get_origin(kind) is list:
-        return st.lists(st.floats(width=32, allow_nan=False), max_size=4)
+        return st.lists(st.floats(0, 1, width=32), max_size=4)
     if kind is str:
-        return HEX if column.pattern else TEXT
+        return _texts(column)
     return st.booleans() if kind is bool else _numbers(column, kind)
 
 
@@ -60,7 +71,7 @@ def _rows(schema: Schema[Any]) -> st.SearchStrategy[Any]:
             for field in schema.drawn
         },
     )
-    return st.builds(
+    rows = st.builds(
         schema.row,
         **{
             field.name: drawn
@@ -69,6 +80,12 @@ def _rows(schema: Schema[Any]) -> st.SearchStrategy[Any]:
             for field in dataclasses.fields(schema.row)
         },
     )
+    of_good_rows = [
+        name
+        for name, hint in hints.items()
+        if any(isinstance(extra, Column) and extra.if_ok for extra in get_args(hint))
+    ]
+    return rows.map(lambda row: row if row.status == "ok" else dataclasses.replace(row, **dict.fromkeys(of_good_rows)))
 
 
 @pytest.fixture(scope="session")

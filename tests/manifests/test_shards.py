@@ -14,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manifests import shards
 from manifests.columns import ManifestError
 from manifests.rows import NORMALIZED, NormalizedRow
-from manifests.shards import IMAGE, ROWS_PER_GROUP, SHARDS, ImageFolder, plan, shard_name
+from manifests.shards import IMAGE, SHARDS, ImageFolder, plan, rows_per_group, shard_name
 from stages.drawn import AUGMENTED
 
 MadeRow = Callable[..., NormalizedRow]
 Blobs = Callable[[int], list[bytes]]
+ROWS_PER_GROUP = 16  # the fewest
 MANY = 2 * ROWS_PER_GROUP + 5  # three row groups, the last one short
 
 # few hex digits at the front, so that films often share long prefixes and shards split deep
@@ -28,6 +30,30 @@ FILM_IDS = st.builds(
     lambda head, tail: f"{head}{tail:060x}", st.text("08f", min_size=4, max_size=4), st.integers(0, 2**240 - 1)
 )
 FILMS = st.lists(FILM_IDS, max_size=40, unique=True)
+
+
+@pytest.fixture(autouse=True)
+def _few_rows_per_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a few images fill several row groups."""
+    monkeypatch.setattr(shards, "GROUP_BYTES", 1)
+
+
+def test_a_shard_holds_fewer_films_where_their_images_are_large() -> None:
+    """A worker holds a shard's images in memory: 100 MB of them, or one film's."""
+    assert shards.films_per_shard(21, 256 * 300, at_most=1000) == 47
+    assert shards.films_per_shard(1, 256 * 300, at_most=128) == 128
+    assert shards.films_per_shard(1, 4096 * 4096, at_most=128) == 5
+    assert shards.films_per_shard(21, 4096 * 4096, at_most=1000) == 1
+
+
+def test_a_row_group_holds_images_of_some_megabytes_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "GROUP_BYTES", 2_500_000)
+    assert rows_per_group([bytes(76_815)] * 128) == 32
+    assert rows_per_group([bytes(16_300)] * 700) == 128
+    assert rows_per_group([bytes(6_000)] * 700) == 256
+    assert rows_per_group([bytes(5_000_000)] * 3) == 16
+    assert rows_per_group([b"tiny"]) == 1024
+    assert rows_per_group([]) == 16
 
 
 def _bits(film_id: str) -> str:
@@ -108,8 +134,7 @@ def filled(tmp_path: Path, normalized_row: MadeRow, blobs: Blobs) -> Callable[[s
                 normalized_row(number, shard=name, index=index)
                 for number, (name, index) in zip(range(start, stop), place, strict=True)
             ]
-            table = folder.write(shard, rows, images[start:stop], NORMALIZED)
-            assert NORMALIZED.rows(table) == rows
+            folder.write(shard, NORMALIZED.table(rows), images[start:stop])
             pairs += zip(rows, images[start:stop], strict=True)
         return folder, pairs
 
@@ -167,13 +192,13 @@ def test_a_shard_is_read_some_images_at_a_time_and_its_images_are_not_compressed
     assert [group.num_rows for group in groups] == [ROWS_PER_GROUP, ROWS_PER_GROUP, 5]
     codecs = {groups[0].column(n).path_in_schema: groups[0].column(n).compression for n in range(groups[0].num_columns)}
     assert codecs.pop("image.bytes") == "UNCOMPRESSED"
-    assert set(codecs.values()) == {"ZSTD"}
+    assert set(codecs.values()) == {"SNAPPY"}
 
 
 def test_hugging_face_reads_the_image_column_as_an_image(tmp_path: Path, blobs: Blobs) -> None:
     """The features in the metadata name every column, with types that `datasets` knows."""
     folder = ImageFolder(tmp_path, "shards")
-    folder.write("all.parquet", [], blobs(0), AUGMENTED)
+    folder.write("all.parquet", AUGMENTED.table([]), blobs(0))
     schema = pq.read_schema(tmp_path / SHARDS / "all.parquet")
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert features.pop("image") == {"_type": "Image"}
@@ -199,7 +224,7 @@ def test_the_same_images_write_the_same_shard(
     folder, pairs = filled("shards")
     rows, images = zip(*pairs[:MANY], strict=True)
     again = ImageFolder(tmp_path / "again", "shards")
-    again.write("0-aa.parquet", rows, images, NORMALIZED)
+    again.write("0-aa.parquet", NORMALIZED.table(rows), images)
     one, other = (each.path / SHARDS / "0-aa.parquet" for each in (folder, again))
     assert one.read_bytes() == other.read_bytes()
 
@@ -209,7 +234,7 @@ def test_a_wrong_row_writes_nothing(tmp_path: Path, normalized_row: MadeRow, lay
     """Rows are checked before the first image goes to disk."""
     folder = ImageFolder(tmp_path / "new", layout)
     with pytest.raises(ManifestError, match="'padded' holds"):
-        folder.write("all.parquet", [normalized_row(), normalized_row(1, padded=1.5)], [b"a", b"b"], NORMALIZED)
+        folder.write("all.parquet", NORMALIZED.table([normalized_row(), normalized_row(1, padded=1.5)]), [b"a", b"b"])
     assert not folder.path.exists()
 
 
@@ -217,7 +242,7 @@ def test_a_shard_that_fails_half_way_is_not_there(tmp_path: Path, normalized_row
     """One image too few: no shard, and no part of one."""
     folder = ImageFolder(tmp_path, "shards")
     with pytest.raises((ValueError, pa.ArrowInvalid)):
-        folder.write("all.parquet", [normalized_row(0), normalized_row(1)], [b"only one"], NORMALIZED)
+        folder.write("all.parquet", NORMALIZED.table([normalized_row(0), normalized_row(1)]), [b"only one"])
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

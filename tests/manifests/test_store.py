@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -40,7 +44,7 @@ def test_rows_come_back_from_disk_as_they_went_in(
 ) -> None:
     """Parquet keeps every value that a schema allows, and the documentation beside it."""
     rows = data.draw(st.lists(rows_of(schema), max_size=3))
-    store.write(rows, schema, manifest, FOOTER)
+    store.write(rows, schema, manifest, replace(FOOTER, facts={}))
     assert store.read(schema, manifest) == rows
     assert all(pq.read_schema(manifest).field(field.name).metadata[b"doc"] for field in schema.fields)
 
@@ -147,10 +151,10 @@ def test_a_footer_of_another_kind_is_named(manifest: Path, normalized_row: MadeR
 def test_rows_of_another_schema_or_version_are_refused(manifest: Path, normalized_row: MadeRow) -> None:
     """Old manifests are written anew, never misread."""
     store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
-    with pytest.raises(ManifestError, match="holds NormalizedRow rows of version 1; expected SplitRow of version 1"):
+    with pytest.raises(ManifestError, match="holds NormalizedRow rows of version 2; expected SplitRow of version 1"):
         store.read(SPLIT, manifest)
     newer = Schema(NORMALIZED.row, version=NORMALIZED.version + 1)
-    with pytest.raises(ManifestError, match="version 1; expected NormalizedRow of version 2"):
+    with pytest.raises(ManifestError, match="version 2; expected NormalizedRow of version 3"):
         store.read(newer, manifest)
 
 
@@ -165,13 +169,192 @@ def test_parquet_that_is_no_manifest_is_refused(manifest: Path, normalized_row: 
 def test_values_are_checked_on_reading_too(manifest: Path, normalized_row: MadeRow) -> None:
     """Another program may have changed a value and kept the footer."""
     store.write([normalized_row(label="normal")], NORMALIZED, manifest, FOOTER)
-    table = pq.read_table(manifest)
-    changed = table.set_column(
-        table.schema.get_field_index("split"), table.schema.field("split"), [["trian"]]
-    ).replace_schema_metadata(table.schema.metadata)
-    pq.write_table(changed, manifest)
+    rewritten(manifest, "split", ["trian"])
     with pytest.raises(ManifestError, match=rf"{manifest}: column 'split' holds \['trian'\]"):
         store.read(NORMALIZED, manifest)
+
+
+def rewritten(manifest: Path, column: str, values: Any) -> None:
+    """Put other values into a column and leave the footer as it was."""
+
+    def changed(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index(column)
+        return table.set_column(place, table.schema.field(place), [values])
+
+    replaced(manifest, changed)
+
+
+def replaced(manifest: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Put another table in the place of a manifest's and leave the footer as it was."""
+    footer = pq.read_metadata(manifest).metadata
+    kept = {key: value for key, value in footer.items() if key != b"ARROW:schema"}
+    table = change(pq.read_table(manifest)).replace_schema_metadata(kept)
+    pq.write_table(table, manifest, compression="zstd")
+
+
+OUTSIDE = ["../x.pgm", "/etc/passwd", "a/../../x", "..", ".", "a/./b", "a//b", "a/", "", "a\0b", "../../.ssh/id"]
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=repr)
+def test_a_path_that_leaves_its_folder_is_refused(manifest: Path, normalized_row: MadeRow, path: str) -> None:
+    """A manifest that a stranger wrote names files; none of them may lie elsewhere."""
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    rewritten(manifest, "path", [path])
+    with pytest.raises(ManifestError, match=r"column 'path' holds .*expected paths that stay inside the folder"):
+        store.read(NORMALIZED, manifest)
+
+
+@pytest.mark.parametrize(
+    "path", ["a/..b", "...", "a/.hidden", "two\nlines", "..a/b..", "a/b c.jpeg", "C:/x", "a\\..\\b"]
+)
+def test_an_odd_path_that_stays_inside_is_taken(manifest: Path, normalized_row: MadeRow, path: str) -> None:
+    store.write([normalized_row(path=path)], NORMALIZED, manifest, FOOTER)
+    assert store.read(NORMALIZED, manifest)[0].path == path
+
+
+@pytest.mark.parametrize(
+    "shard",
+    ["../x.parquet", "/etc/x.parquet", "a/b.parquet", ".x.parquet", "x", "", "..", "x.parquet\n", "a\0.parquet"],
+)
+def test_a_shard_that_is_no_name_of_a_file_under_shards_is_refused(
+    manifest: Path, normalized_row: MadeRow, shard: str
+) -> None:
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    rewritten(manifest, "shard", [shard])
+    with pytest.raises(ManifestError, match=r"column 'shard' holds .*expected text matching"):
+        store.read(NORMALIZED, manifest)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -0.1])
+@pytest.mark.parametrize("column", ["lost", "scale_x"])
+def test_a_number_that_is_none_is_refused(manifest: Path, normalized_row: MadeRow, column: str, value: float) -> None:
+    """NaN compares as neither too low nor too high, and infinity is above any lower bound."""
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    rewritten(manifest, column, [value])
+    with pytest.raises(ManifestError, match=f"column '{column}' holds"):
+        store.read(NORMALIZED, manifest)
+
+
+def test_a_class_of_a_million_letters_is_refused_and_not_shown_whole(manifest: Path, normalized_row: MadeRow) -> None:
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    for column, most in (("label", "255"), ("reason", "65,536"), ("path", "65,536")):
+        rewritten(manifest, column, ["x" * 1_000_000])
+        with pytest.raises(ManifestError, match=f"a text of 1,000,000 letters; expected {most} at most") as caught:
+            store.read(NORMALIZED, manifest)
+        assert len(str(caught.value)) < 500
+        rewritten(manifest, column, ["x"])
+    rewritten(manifest, "status", ["x" * 10_000])
+    with pytest.raises(ManifestError, match="column 'status' holds") as caught:
+        store.read(NORMALIZED, manifest)
+    assert len(str(caught.value)) < 1000
+
+
+def test_an_index_of_no_class_is_refused(manifest: Path, normalized_row: MadeRow) -> None:
+    store.write([normalized_row(label_index=3)], NORMALIZED, manifest, FOOTER)
+    with pytest.raises(ManifestError, match="'label_index' holds 3; expected one of the footer's 3 classes"):
+        store.read(NORMALIZED, manifest)
+
+
+BOMBS: dict[str, Callable[[pa.Table], pa.Table]] = {
+    "a column of zeros": lambda one: one.append_column("zeros", pa.array([bytes(100_000_000)], pa.binary())),
+    "a text of zeros": lambda one: one.set_column(7, one.schema.field(7), [["\0" * 100_000_000]]),
+    "rows": lambda one: one.take(pa.repeat(0, 1_000_000)),
+    "a text that all rows share": lambda one: one.take(pa.repeat(0, 2000)).set_column(
+        2, one.schema.field(2), [["x" * 50_000] * 2000]
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_manifest_that_unfolds_to_more_than_its_size_explains_is_refused_before_it_does(
+    manifest: Path, normalized_row: MadeRow, bomb: str
+) -> None:
+    """Some kilobytes of Parquet hold what no memory does: here a hundredth of it, so that the test is quick."""
+    store.write([normalized_row()], NORMALIZED, manifest, FOOTER)
+    replaced(manifest, BOMBS[bomb])
+    assert manifest.stat().st_size < 100_000
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(
+        ManifestError, match=r"columns are|unfold to 1\d\d,\d*,\d*; expected|hold 1,000,000 rows; expected"
+    ):
+        store.read(NORMALIZED, manifest)
+    assert pa.default_memory_pool().max_memory() == before
+
+
+def test_a_footer_that_claims_gigabytes_is_refused_before_it_is_read(manifest: Path) -> None:
+    manifest.parent.mkdir(parents=True)
+    with manifest.open("wb") as file:
+        file.write(b"PAR1")
+        file.truncate(1_000_000_000)
+        file.seek(0, 2)
+        file.write((999_000_000).to_bytes(4, "little") + b"PAR1")
+    with pytest.raises(ManifestError, match=r"its footer has 999,000,000 bytes; expected at most 16,000,000"):
+        store.read(NORMALIZED, manifest)
+
+
+def test_a_manifest_that_is_a_pipe_or_a_folder_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(ManifestError, match="is no plain file"):
+            store.read(NORMALIZED, path)
+
+
+ODD_FOOTERS = [
+    b"[" * 100_000 + b"]" * 100_000,
+    b'{"facts": {"a": ' * 5000 + b"1" + b"}}" * 5000,
+    b"null",
+    b'"text"',
+    b'{"schema": 1}',
+    b'{"schema": ["NormalizedRow"]}',
+    b'{"schema_version": "1"}',
+    b'{"facts": []}',
+    b'{"facts": {"classes": "normal"}}',
+    b'{"facts": {"classes": [1]}}',
+    b'{"facts": {"frame": [256, 300]}}',
+    b'{"facts": {"frame": {"height": 1000000, "width": 1000000}}}',
+    b'{"facts": {"frame": {"height": 256}}}',
+    b'{"facts": {"raw": 7}}',
+    b'{"facts": {"raw": "a\\u0000b"}}',
+    b'{"params": {"layout": {}}}',
+    b'{"sources": {"x": 1}}',
+    b"\xff\xfe",
+    b"9" * 10_000,
+]
+
+
+@pytest.mark.parametrize("footer", ODD_FOOTERS, ids=lambda footer: footer[:40].decode("latin-1"))
+def test_a_footer_of_odd_parts_is_named_in_one_line(manifest: Path, normalized_row: MadeRow, footer: bytes) -> None:
+    table = NORMALIZED.table([normalized_row()]).replace_schema_metadata({store.FOOTER_KEY: footer})
+    manifest.parent.mkdir(parents=True)
+    pq.write_table(table, manifest)
+    with pytest.raises(ManifestError, match="its footer is not ours") as caught:
+        store.read(NORMALIZED, manifest)
+    assert len(str(caught.value)) < 500
+
+
+def test_what_a_footer_does_not_say_is_an_error_where_it_is_asked_for(manifest: Path, normalized_row: MadeRow) -> None:
+    """A stage asks for the frame or the classes: a manifest without them ends the run in one line."""
+    store.write([normalized_row()], NORMALIZED, manifest, Footer())
+    with pytest.raises(ManifestError, match="its footer says nothing of 'frame'"):
+        _ = store.read_footer(manifest).facts["frame"]
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8),
+    cut=st.integers(0, 40),
+)
+def test_a_spoilt_manifest_is_read_or_refused_and_nothing_else(
+    manifest: Path, normalized_row: MadeRow, places: list[tuple[int, int]], cut: int
+) -> None:
+    """Flipped bytes anywhere, the footer among them: rows that keep every promise, or one line."""
+    store.write([normalized_row(number) for number in range(20)], NORMALIZED, manifest, FOOTER)
+    data = bytearray(manifest.read_bytes())
+    for place, value in places:
+        data[-1 - place % len(data)] = value
+    manifest.write_bytes(data[: len(data) - cut if cut > 30 else len(data)])
+    with contextlib.suppress(ManifestError):
+        assert len(store.read(NORMALIZED, manifest)) <= 20
 
 
 def test_json_is_readable_and_plain(tmp_path: Path) -> None:
