@@ -5,11 +5,10 @@ Grey levels change before pixels move: margins are then as black as their policy
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -52,46 +51,45 @@ class Chain:
         Raises:
             ValueError: where no zoom can.
         """
-        moving = [operation for operation in self.operations if isinstance(operation, Geometric)]
-        every_draw = product(*(operation.extremes() for operation in moving))
-        matrices = (
-            geometry.combine(
-                operation.matrix(drawn, self.frame) for operation, drawn in zip(moving, draws, strict=True)
-            )
-            for draws in every_draw
-        )
-        return max(geometry.covering_zoom(matrix, self.frame) for matrix in matrices)
+        every_draw = list(product(*(operation.extremes() for operation in self._moving)))
+        steps = [
+            operation.matrix({name: np.array([drawn[name] for drawn in of_each]) for name in of_each[0]}, self.frame)
+            for operation, of_each in zip(self._moving, zip(*every_draw, strict=True), strict=True)
+        ]
+        return geometry.covering_zoom(geometry.combine(steps), self.frame)
 
-    def draws(self, film_id: str, copies: int) -> Iterator[Drawn]:
-        """Yield what is drawn for copies 1 to `copies` of a film."""
-        columns = [words_of_copies(self.seed, film_id, operation.op, copies) for operation in self.operations]
-        zooms = words_of_copies(self.seed, film_id, "cover", copies)
-        for *of_operations, zoom in zip(*columns, zooms, strict=True):
-            drawn: dict[str, float | bool] = {}
-            for operation, words in zip(self.operations, of_operations, strict=True):
-                drawn |= operation.draw(words)
-            if self.margins == "cover":
-                drawn["zoom"] = zoom.uniform(self.least_zoom, self.least_zoom * (1 + ZOOM_PLAY))
-            yield drawn
+    @property
+    def _moving(self) -> list[Geometric]:
+        return [operation for operation in self.operations if isinstance(operation, Geometric)]
+
+    def draws(self, film_id: str, copies: int) -> Drawn:
+        """Return what is drawn for copies 1 to `copies` of a film: by column, an array of as many numbers."""
+        drawn: dict[str, Any] = {}
+        for operation in self.operations:
+            drawn |= operation.draw(words_of_copies(self.seed, film_id, operation.op, copies))
+        if self.margins == "cover":
+            words = words_of_copies(self.seed, film_id, "cover", copies)
+            drawn["zoom"] = words.uniform(self.least_zoom, self.least_zoom * (1 + ZOOM_PLAY))
+        return drawn
 
     def matrix(self, drawn: Drawn) -> Matrix:
         """Return the one matrix of all that moves pixels; the identity for the original, of which nothing is drawn."""
         if not drawn:
             return geometry.identity()
-        matrices = [
-            operation.matrix(drawn, self.frame) for operation in self.operations if isinstance(operation, Geometric)
-        ]
+        matrices = [operation.matrix(drawn, self.frame) for operation in self._moving]
         if "zoom" in drawn:
             matrices.append(geometry.zoom(drawn["zoom"], self.frame))
         return geometry.combine(matrices)
 
     def table(self, drawn: Drawn) -> Table:
         """Return the one table of all that changes grey levels."""
-        table = LEVELS.astype(np.uint8)
-        for operation in self.operations:
-            if isinstance(operation, Photometric):
-                table = operation.table(drawn)[table]
-        return table
+        tables = [operation.table(drawn) for operation in self.operations if isinstance(operation, Photometric)]
+        return reduce(_then, tables) if tables else LEVELS.astype(np.uint8)
+
+    def copy(self, image: Gray, matrix: Matrix, table: Table) -> Gray:
+        """Return the copy of a normalized film that one matrix and one table make."""
+        levels = np.asarray(cv2.LUT(image, table), np.uint8)
+        return geometry.warp(levels, matrix, interpolation=self.interpolation, margins=self.margins)
 
     def apply(self, image: Gray, drawn: Drawn, *, film: Box) -> tuple[Gray, float]:
         """Return the copy that the drawn numbers stand for, and its share of pixels from outside the film.
@@ -102,8 +100,10 @@ class Chain:
             film: where the image shows film: normalization may have padded it.
         """
         matrix = self.matrix(drawn)
-        unfilled = geometry.outside_share(matrix, film, self.frame)
-        if not drawn:
-            return image, unfilled
-        levels = np.asarray(cv2.LUT(image, self.table(drawn)), np.uint8)
-        return geometry.warp(levels, matrix, interpolation=self.interpolation, margins=self.margins), unfilled
+        unfilled = float(geometry.outside_share(matrix, film, self.frame))
+        return (self.copy(image, matrix, self.table(drawn)) if drawn else image), unfilled
+
+
+def _then(first: Table, second: Table) -> Table:
+    """Return the table that looks up in the first what it then looks up in the second; for one copy or many."""
+    return np.take_along_axis(second, first, axis=-1)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
-from stages.films.frame import Gray
+from stages.films.frame import Frame, Gray, frame_of
 
 Encoding = Literal["jpeg", "png", "pgm"]
 SUFFIXES: Mapping[Encoding, str] = {"jpeg": ".jpeg", "png": ".png", "pgm": ".pgm"}
@@ -68,6 +70,8 @@ def decode(data: bytes) -> Gray:
 
 def _decode_pgm(data: bytes) -> Gray:
     header = data[:64].split(b"\n", 3)
+    if len(header) < 4 or len(header[1].split()) != 2:
+        raise ValueError(f"{len(data)} bytes starting {data[:16]!r} are no PGM of three lines and its pixels")
     width, height = (int(size) for size in header[1].split())
     start = sum(len(line) + 1 for line in header[:3])
     if len(data) - start != width * height or header[2] != b"255":
@@ -76,3 +80,22 @@ def _decode_pgm(data: bytes) -> Gray:
             f"expected {width * height} up to b'255'"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(height, width)
+
+
+def frame_of_bytes(data: bytes, *, pixels: bool = False) -> Frame:
+    """Return the frame of an image that `encode` made, by its header, or by decoding all of it.
+
+    Raises:
+        ValueError: where the bytes are no such image.
+    """
+    if pixels:
+        return frame_of(decode(data))
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "PPM")) as image:
+            width, height = image.size
+            mode = image.mode
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise ValueError(f"{len(data)} bytes starting {data[:4]!r} are no JPEG, PNG or PGM") from error
+    if mode != "L":
+        raise ValueError(f"an image of mode {mode}; expected 8-bit grey levels")
+    return Frame(height=height, width=width)

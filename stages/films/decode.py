@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
+import logging
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError, _imaging
 
 from manifests.rows import Status
+from stages.films import parts
 from stages.films.frame import Frame, Gray
 
 # Named, since Pillow would also open formats that start other programs (EPS) or hold no film (ICO, GIF).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "PPM", "WEBP")
 MAX_PIXELS = 100_000_000  # a film of 35 x 43 cm at 50 um has 60 million
 SMALLEST_SIDE = 8  # below, there is nothing to see, and a crop to 256 would magnify 32 times
+ROWS_AT_ONCE = 256  # of a 16-bit film: its levels take four bytes each on their way to one
 LONGEST_ASPECT = 16  # beyond, a few kB of strip (8 x 400,000) would grow to gigabytes: a crop scales the shorter side
 # What Pillow's readers raise on bytes that break their format, collected by fuzzing and from its test suite.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
@@ -51,6 +55,7 @@ class Header:
         mode: Pillow's name of the pixel layout.
         format: what the bytes are, whatever the file's extension says.
         jpeg_quality: the IJG quality nearest the luma quantization table; None where the file is no JPEG.
+        oddities: what a person should know of how the file was read, a kind before its colon.
     """
 
     width: int
@@ -58,6 +63,7 @@ class Header:
     mode: str
     format: str
     jpeg_quality: int | None
+    oddities: tuple[str, ...] = ()
 
     @property
     def frame(self) -> Frame:
@@ -65,41 +71,32 @@ class Header:
         return Frame(height=self.height, width=self.width)
 
 
-def decode(data: bytes, *, at_least: Frame | None = None) -> tuple[Header, Image.Image]:
+def decode(data: bytes) -> tuple[Header, Image.Image]:
     """Return what the file says of itself, and its grey levels as a Pillow image of mode L.
 
     A Pillow image and not an array, since Pillow resizes it next: each way between them is a copy of the film.
 
     Colour becomes grey by ITU-R 601-2 luma (Pillow's `convert("L")`, and so torchvision's `Grayscale`);
     16-bit levels become `round(level / 257)`, which takes 0..65535 to 0..255. EXIF orientation is not
-    applied, as in the 2020 recipe.
+    applied, as in the 2020 recipe, nor is an ICC profile, and of several frames the first is taken: the header's
+    `oddities` say so. (A TIFF's own orientation tag is applied, by Pillow, and so in the 2020 recipe.)
 
     Args:
         data: the file.
-        at_least: a smaller image will do, no side shorter than this; JPEG gives one for half the time, by scaling
-            its blocks, and still reads every byte. The header tells the file's own size.
 
     Raises:
         DecodeError: where the bytes are no image, not a whole one, or not one that can be used.
     """
     if not data:
         raise DecodeError("empty", "found 0 bytes; expected an image")
+    if (found := parts.too_many(data)) is not None:
+        raise DecodeError("unsupported", found)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters raises
-        try:
-            return _read(data, at_least)
-        except DecodeError:
-            if at_least is None:
-                raise
-            return _read(data, None)  # a smaller image has limits of its own (lossless JPEG): reading all of it judges
-
-
-def _read(data: bytes, at_least: Frame | None) -> tuple[Header, Image.Image]:
-    with _opened(data) as image:
-        header = _header(image)
-        if at_least is not None:
-            image.draft("L", (at_least.width, at_least.height))
-        return header, _gray(image, header)
+        with _opened(data) as image:
+            header = _header(image)
+            gray = _gray(image, header)
+            return replace(header, oddities=_oddities(image, header)), gray
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -144,6 +141,28 @@ def _gray(image: Image.Image, header: Header) -> Image.Image:
         raise _broken(error, header) from error
 
 
+def _oddities(image: Image.Image, header: Header) -> tuple[str, ...]:
+    """Return what a person should know of how a file was read, a kind before its colon."""
+    orientation = _orientation(image)
+    found = {
+        f"EXIF orientation is ignored: the file says {orientation}": orientation in range(2, 9),
+        "only the first frame is used: the file holds several": getattr(image, "is_animated", False),
+        "ICC profile is ignored": "icc_profile" in image.info,
+        "CMYK is read as Pillow reads it: no profile is applied": header.mode == "CMYK",
+        "black and white alone: 1 bit a pixel": header.mode == "1",
+        "transparency is ignored": header.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info,
+    }
+    return tuple(text for text, holds in found.items() if holds)
+
+
+def _orientation(image: Image.Image) -> object:
+    """Return what EXIF says of the orientation, or None where it cannot be read."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except BROKEN:
+        return None
+
+
 def _broken(error: BaseException, header: Header | None = None) -> DecodeError:
     """Return what is wrong with a film that Pillow could not read: cut off, as far as its words tell, or spoilt."""
     return DecodeError("truncated" if "truncated" in str(error).lower() else "undecodable", _text(error), header)
@@ -151,7 +170,11 @@ def _broken(error: BaseException, header: Header | None = None) -> DecodeError:
 
 def _from_16_bit(levels: NDArray[np.integer]) -> Gray:
     """Return round(level / 257); 255 x 257 = 65535, so black stays black and white stays white."""
-    return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    gray = np.empty(levels.shape, np.uint8)
+    for top in range(0, len(levels), ROWS_AT_ONCE):
+        some = slice(top, top + ROWS_AT_ONCE)
+        gray[some] = (levels[some].astype(np.uint32) + 128) // 257
+    return gray
 
 
 def _text(error: BaseException) -> str:
@@ -177,6 +200,20 @@ def _luma_tables() -> NDArray[np.int64]:
     return np.asarray(np.clip((STANDARD_LUMA * scale + 50) // 100, 1, 255), np.int64)
 
 
+def _silence_decoders() -> None:
+    """Keep decoders from writing what they think of broken files to standard error: their rows say it.
+
+    Pillow turns off libtiff's warnings and not its errors. Its extension module is linked with libtiff, and so
+    the handler is found by its name; where it is not, the lines appear and nothing else changes.
+    """
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    try:
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
+    except (AttributeError, OSError):
+        return
+
+
+_silence_decoders()
 _LUMA_TABLES = _luma_tables()
 EXTENSIONS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),

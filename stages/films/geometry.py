@@ -7,10 +7,10 @@ the direction in which a warp reads. Applying P first and Q second is therefore 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from stages.films.frame import Frame, Gray, Matrix
 
-Rows: TypeAlias = Sequence[Sequence[float]]  # a matrix as plain numbers
-IDENTITY: Rows = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+Numbers: TypeAlias = float | NDArray[np.float64]  # of one copy, or of many
 DECIMALS = 12  # libraries' sines differ in the last bit; rounding lets all machines read the same pixel
 BORDERS = {
     "black": cv2.BORDER_CONSTANT,
@@ -27,6 +26,8 @@ BORDERS = {
     "reflect": cv2.BORDER_REFLECT_101,
     "replicate": cv2.BORDER_REPLICATE,
 }
+_cosine, _sine = (np.frompyfunc(function, 1, 1) for function in (math.cos, math.sin))  # the C library's: NumPy
+# has others for other processors, and a copy must not depend on where it is made
 INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR}
 
 
@@ -47,54 +48,60 @@ def whole(frame: Frame) -> Box:
 
 def identity() -> Matrix:
     """Return the matrix that leaves every pixel where it is."""
-    return np.array(IDENTITY)
+    return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
-def about_centre(linear: NDArray[np.float64], frame: Frame) -> Matrix:
+def about_centre(a: Numbers, b: Numbers, c: Numbers, d: Numbers, frame: Frame) -> Matrix:
     """Return the matrix of a linear map that leaves the centre of the frame where it is.
 
-    Args:
-        linear: shape (2, 2), output offset from the centre to input offset.
-        frame: the frame, of input and output alike.
+    The map is [[a, b], [c, d]], from output offsets off the centre (column, row) to input offsets.
     """
-    (a, b), (c, d) = linear.tolist()
     x, y = (frame.width - 1) / 2, (frame.height - 1) / 2
-    return np.array([[a, b, x - (a * x + b * y)], [c, d, y - (c * x + d * y)]])
+    return _matrix(a, b, x - (a * x + b * y), c, d, y - (c * x + d * y))
 
 
-def rotation(angle_deg: float, frame: Frame) -> Matrix:
+def rotation(angle_deg: Numbers, frame: Frame) -> Matrix:
     """Return the matrix that turns a film about its centre, counter-clockwise for a positive angle."""
-    angle = math.radians(angle_deg)
-    cosine, sine = math.cos(angle), math.sin(angle)
-    return about_centre(np.array([[cosine, -sine], [sine, cosine]]), frame)
+    angle = np.asarray(angle_deg) * (math.pi / 180)
+    cosine, sine = (np.asarray(function(angle), np.float64) for function in (_cosine, _sine))
+    return about_centre(cosine, -sine, sine, cosine, frame)
 
 
-def flip(frame: Frame) -> Matrix:
-    """Return the matrix that mirrors a film left to right."""
-    return about_centre(np.array([[-1.0, 0.0], [0.0, 1.0]]), frame)
+def flip(frame: Frame, flipped: Any = True) -> Matrix:  # noqa: FBT002 - one truth value per matrix
+    """Return the matrix that mirrors a film left to right, the identity where it is not flipped."""
+    return about_centre(np.where(flipped, -1.0, 1.0), 0.0, 0.0, 1.0, frame)
 
 
-def zoom(factor: float, frame: Frame) -> Matrix:
+def zoom(factor: Numbers, frame: Frame) -> Matrix:
     """Return the matrix that enlarges a film about its centre."""
-    return about_centre(np.eye(2) / factor, frame)
+    step = 1.0 / np.asarray(factor)
+    return about_centre(step, 0.0, 0.0, step, frame)
 
 
-def shift(right_px: float, down_px: float) -> Matrix:
+def shift(right_px: Numbers, down_px: Numbers) -> Matrix:
     """Return the matrix that moves a film to the right and down."""
-    return np.array([[1.0, 0.0, -right_px], [0.0, 1.0, -down_px]])
+    return _matrix(1.0, 0.0, -np.asarray(right_px), 0.0, 1.0, -np.asarray(down_px))
+
+
+def _matrix(*numbers: Numbers) -> Matrix:
+    """Return six numbers, or arrays of them, as a matrix, or a stack of them."""
+    matrix = np.empty((*np.broadcast_shapes(*map(np.shape, numbers)), 6))
+    for place, number in enumerate(numbers):
+        matrix[..., place] = number
+    return matrix.reshape(*matrix.shape[:-1], 2, 3)
 
 
 def combine(matrices: Iterable[Matrix]) -> Matrix:
     """Return the one matrix that does what the matrices do one after the other, rounded to 12 decimals."""
-    start: Rows = IDENTITY
-    rows = reduce(_product, (matrix.tolist() for matrix in matrices), start)
-    return np.array([[round(number, DECIMALS) + 0.0 for number in row] for row in rows])  # + 0.0 turns -0.0 into 0.0
+    product = reduce(_product, matrices, identity())
+    return np.round(product, DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
-def _product(first: Rows, second: Rows) -> Rows:
-    """Return two matrices' product, the row (0, 0, 1) implied: for six numbers, plain Python beats NumPy."""
-    (a, b, e), (c, d, f) = second
-    return [[x * a + y * c, x * b + y * d, x * e + y * f + z] for x, y, z in first]
+def _product(first: Matrix, second: Matrix) -> Matrix:
+    """Return two matrices' product, the row (0, 0, 1) implied; term by term, so that one and many round alike."""
+    product = first[..., :1] * second[..., :1, :] + first[..., 1:2] * second[..., 1:, :]
+    product[..., 2] += first[..., 2]
+    return np.asarray(product)
 
 
 def covering_zoom(matrix: Matrix, frame: Frame) -> float:
@@ -103,52 +110,66 @@ def covering_zoom(matrix: Matrix, frame: Frame) -> float:
     The zoom comes last in the chain: it scales the output offsets d that the matrix sees, A d / z + t, and
     every corner offset d must end within half a frame: z >= |A d| / (half - |t|), for columns and for rows.
 
+    Args:
+        matrix: one, or a stack of them that the zoom must all cover.
+        frame: the frame.
+
     Raises:
         ValueError: where the film is shifted out of sight, so that no zoom can cover the frame.
     """
     half = np.array([(frame.width - 1) / 2, (frame.height - 1) / 2])
-    offset = matrix[:, :2] @ half + matrix[:, 2] - half
+    linear = matrix[..., :2]
+    offset = linear @ half + matrix[..., 2] - half
     room = half - np.abs(offset)
     if np.any(room <= 0):
-        raise ValueError(f"a shift of {np.abs(offset).round(1).tolist()} px leaves no film in the frame's middle")
-    corners = matrix[:, :2] @ np.array([half, half * [1, -1]]).T
-    return float(max(1.0, np.max(np.abs(corners) / room[:, None])))
+        farthest = np.abs(offset).reshape(-1, 2).max(axis=0)
+        raise ValueError(f"a shift of {farthest.round(1).tolist()} px leaves no film in the frame's middle")
+    corners = linear @ np.array([half, half * [1, -1]]).T
+    return float(max(1.0, np.max(np.abs(corners) / room[..., None])))
 
 
-def outside_share(matrix: Matrix, film: Box, frame: Frame) -> float:
-    """Return the share of a frame's pixels whose centre is read from outside the film's box.
+def outside_share(matrix: Matrix, film: Box, frame: Frame) -> NDArray[np.float64]:
+    """Return the share of a frame's pixels whose centre is read from outside the film's box, for each matrix.
 
     Along an output row the place that is read moves on a straight line, so the pixels that lie inside form
     one run whose ends follow from four inequalities: all rows are counted at once, no pixel is touched. Where
     the frame's corners lie inside, all of it does, the box being convex: so it is for all films under `cover`.
     """
-    if _corners_inside(matrix, film, frame):
-        return 0.0
+    matrices = matrix.reshape(-1, 2, 3)
+    shares = np.zeros(len(matrices))
+    crossing = ~_corners_inside(matrices, film, frame)
+    if crossing.any():
+        shares[crossing] = _share_by_rows(matrices[crossing], film, frame)
+    return shares.reshape(matrix.shape[:-2])
+
+
+def _share_by_rows(matrices: Matrix, film: Box, frame: Frame) -> NDArray[np.float64]:
     rows = np.arange(frame.height)
-    first = np.zeros(frame.height)
-    last = np.full(frame.height, frame.width - 1.0)
-    bounds = ((film.left - 0.5, film.right - 0.5), (film.top - 0.5, film.bottom - 0.5))
-    for (along, down, start), (low, high) in zip(matrix.tolist(), bounds, strict=True):
+    first = np.zeros((len(matrices), frame.height))
+    last = np.full((len(matrices), frame.height), frame.width - 1.0)
+    for axis, (low, high) in enumerate(_edges(film)):
+        along, down, start = (matrices[:, axis, term, None] for term in range(3))
         at_zero = down * rows + start
-        if abs(along) < 1e-9:
-            inside = (at_zero >= low) & (at_zero < high)
-            last = np.where(inside, last, -1.0)
-            continue
-        ends = np.array([(low - at_zero) / along, (high - at_zero) / along])
-        first = np.maximum(first, np.ceil(ends.min(axis=0) - 1e-9))
-        last = np.minimum(last, np.floor(ends.max(axis=0) + 1e-9))
-    inside_count = np.maximum(last - first + 1, 0).sum()
-    return float(1 - inside_count / frame.pixels)
+        level = np.abs(along) < 1e-9  # the whole row lies inside, or none of it
+        ends = (np.array([low, high])[:, None, None] - at_zero) / np.where(level, 1.0, along)
+        first = np.where(level, first, np.maximum(first, np.ceil(ends.min(axis=0) - 1e-9)))
+        beyond = np.where((at_zero >= low) & (at_zero < high), last, -1.0)
+        last = np.where(level, beyond, np.minimum(last, np.floor(ends.max(axis=0) + 1e-9)))
+    inside = np.maximum(last - first + 1, 0).sum(axis=1)
+    return np.asarray(1 - inside / frame.pixels)
 
 
-def _corners_inside(matrix: Matrix, film: Box, frame: Frame) -> bool:
-    (a, b, e), (c, d, f) = matrix.tolist()
-    corners = [(x, y) for x in (0, frame.width - 1) for y in (0, frame.height - 1)]
-    return all(
-        film.left - 0.5 <= a * x + b * y + e < film.right - 0.5
-        and film.top - 0.5 <= c * x + d * y + f < film.bottom - 0.5
-        for x, y in corners
-    )
+def _corners_inside(matrices: Matrix, film: Box, frame: Frame) -> NDArray[np.bool_]:
+    corners = np.array([(x, y, 1) for x in (0, frame.width - 1) for y in (0, frame.height - 1)])
+    read = matrices @ corners.T
+    (left, right), (top, bottom) = _edges(film)
+    low, high = np.array([[left], [top]]), np.array([[right], [bottom]])
+    return np.asarray(((read >= low) & (read < high)).all(axis=(1, 2)))
+
+
+def _edges(film: Box) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return from where to where the film's pixels reach, across and down."""
+    return (film.left - 0.5, film.right - 0.5), (film.top - 0.5, film.bottom - 0.5)
 
 
 def warp(image: Gray, matrix: Matrix, *, interpolation: str, margins: str) -> Gray:

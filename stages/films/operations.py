@@ -3,7 +3,8 @@
 To add one: a class here, and its name in `Operation`.
 
 An operation draws numbers, and they alone decide what it does: what was drawn becomes the columns of the
-augmented manifest, by the fields of the class of drawn numbers.
+augmented manifest, by the fields of the class of drawn numbers. All work on the numbers of one copy and on those
+of all of a film's copies at once: matrices and tables then have one more axis in front.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from manifests.columns import Column
@@ -22,17 +24,18 @@ from stages.films import geometry
 from stages.films.frame import Frame, Matrix, Table
 from stages.films.words import Words
 
-Drawn = Mapping[str, float | bool]  # the numbers of one copy, by column
+Drawn: TypeAlias = Mapping[str, Any]  # by column, the number of one copy, or an array of those of many
 LEVELS = np.arange(256)
+_exponential = np.frompyfunc(math.exp, 1, 1)  # the C library's, as in geometry
 
 
 class _Operation(BaseModel, ABC):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     drawn: ClassVar[type]  # the class whose fields are the columns that this operation fills
 
     @abstractmethod
-    def draw(self, words: Words) -> dict[str, float | bool]:
-        """Return the numbers of one copy, by column."""
+    def draw(self, words: Words) -> dict[str, Any]:
+        """Return what is drawn, by column."""
 
 
 class Geometric(_Operation):
@@ -69,7 +72,7 @@ class Rotate(Geometric):
     op: Literal["rotate"] = "rotate"
     degrees: float = Field(15.0, ge=0, le=180)
 
-    def draw(self, words: Words) -> dict[str, float | bool]:
+    def draw(self, words: Words) -> dict[str, Any]:
         """Draw an angle, uniform in [-degrees, degrees)."""
         return {"angle_deg": words.uniform(-self.degrees, self.degrees)}
 
@@ -97,13 +100,13 @@ class Flip(Geometric):
     op: Literal["flip"] = "flip"
     probability: float = Field(0.5, ge=0, le=1)
 
-    def draw(self, words: Words) -> dict[str, float | bool]:
+    def draw(self, words: Words) -> dict[str, Any]:
         """Draw whether to mirror."""
         return {"flipped": words.chance(self.probability)}
 
     def matrix(self, drawn: Drawn, frame: Frame) -> Matrix:
         """Return the mirror, or the identity."""
-        return geometry.flip(frame) if drawn["flipped"] else geometry.identity()
+        return geometry.flip(frame, drawn["flipped"])
 
     def extremes(self) -> list[dict[str, float | bool]]:
         """Return both draws: a shift after a mirror goes the other way."""
@@ -125,7 +128,7 @@ class Shift(Geometric):
     op: Literal["shift"] = "shift"
     share: float = Field(0.05, ge=0, le=0.45)
 
-    def draw(self, words: Words) -> dict[str, float | bool]:
+    def draw(self, words: Words) -> dict[str, Any]:
         """Draw both shifts, each uniform in [-share, share)."""
         return {
             "shift_right": words.uniform(-self.share, self.share),
@@ -134,7 +137,8 @@ class Shift(Geometric):
 
     def matrix(self, drawn: Drawn, frame: Frame) -> Matrix:
         """Return the shift."""
-        return geometry.shift(drawn["shift_right"] * frame.width, drawn["shift_down"] * frame.height)
+        right, down = np.asarray(drawn["shift_right"]), np.asarray(drawn["shift_down"])
+        return geometry.shift(right * frame.width, down * frame.height)
 
     def extremes(self) -> list[dict[str, float | bool]]:
         """Return the four corners of what can be drawn."""
@@ -156,14 +160,14 @@ class Brightness(Photometric):
     op: Literal["brightness"] = "brightness"
     jitter: float = Field(0.2, ge=0, le=1)
 
-    def draw(self, words: Words) -> dict[str, float | bool]:
+    def draw(self, words: Words) -> dict[str, Any]:
         """Draw a factor, uniform in [1 - jitter, 1 + jitter)."""
         return {"brightness": words.uniform(1 - self.jitter, 1 + self.jitter)}
 
     def table(self, drawn: Drawn) -> Table:
         """Return Pillow's `ImageEnhance.Brightness`, so torchvision's: float32, cut off and not rounded."""
-        scaled = np.float32(drawn["brightness"]) * LEVELS.astype(np.float32)
-        return np.asarray(np.clip(scaled, 0, 255), np.uint8)
+        scaled = _per_level(drawn["brightness"]).astype(np.float32) * LEVELS.astype(np.float32)
+        return np.minimum(scaled, np.float32(255)).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -180,13 +184,13 @@ class Contrast(Photometric):
     op: Literal["contrast"] = "contrast"
     jitter: float = Field(0.2, ge=0, le=1)
 
-    def draw(self, words: Words) -> dict[str, float | bool]:
+    def draw(self, words: Words) -> dict[str, Any]:
         """Draw a factor, uniform in [1 - jitter, 1 + jitter)."""
         return {"contrast": words.uniform(1 - self.jitter, 1 + self.jitter)}
 
     def table(self, drawn: Drawn) -> Table:
         """Return 127.5 + factor x (level - 127.5), rounded."""
-        return _rounded(127.5 + drawn["contrast"] * (LEVELS - 127.5))
+        return _rounded(127.5 + _per_level(drawn["contrast"]) * (LEVELS - 127.5))
 
 
 @dataclass(frozen=True)
@@ -203,14 +207,19 @@ class Gamma(Photometric):
     op: Literal["gamma"] = "gamma"
     jitter: float = Field(0.2, ge=0, lt=1)
 
-    def draw(self, words: Words) -> dict[str, float | bool]:
+    def draw(self, words: Words) -> dict[str, Any]:
         """Draw an exponent: its logarithm is uniform between those of 1 - jitter and 1 / (1 - jitter)."""
         largest = -math.log1p(-self.jitter)
-        return {"gamma": math.exp(words.uniform(-largest, largest))}
+        return {"gamma": np.asarray(_exponential(words.uniform(-largest, largest)), np.float64)}
 
     def table(self, drawn: Drawn) -> Table:
         """Return 255 x (level / 255) ^ gamma, rounded."""
-        return _rounded(255 * (LEVELS / 255) ** drawn["gamma"])
+        return _rounded(255 * (LEVELS / 255) ** _per_level(drawn["gamma"]))
+
+
+def _per_level(numbers: Any) -> NDArray[np.float64]:
+    """Return the numbers of copies with an axis for the 256 levels behind them."""
+    return np.asarray(numbers, np.float64)[..., None]
 
 
 def _rounded(levels: Any) -> Table:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 WORDS_PER_COPY = 4  # one Philox block: 4 words of 64 bits
 TWO_TO_MINUS_53 = 2.0**-53
@@ -14,12 +15,16 @@ TWO_TO_MINUS_53 = 2.0**-53
 
 @dataclass(slots=True)
 class Words:
-    """The four random 64-bit words that one operation may spend on one copy."""
+    """The four random 64-bit words that one operation may spend on a copy: of one copy, or of many at once.
 
-    words: tuple[int, ...]
+    Attributes:
+        words: shape (4, copies), or (4,) for one copy.
+    """
+
+    words: NDArray[np.uint64]
     spent: int = field(default=0, init=False)
 
-    def unit(self) -> float:
+    def unit(self) -> Any:
         """Return the next word as a number in [0, 1): its upper 53 bits, the way every platform rounds alike.
 
         Raises:
@@ -27,14 +32,14 @@ class Words:
         """
         word = self.words[self.spent]
         self.spent += 1
-        return (word >> 11) * TWO_TO_MINUS_53
+        return (word >> np.uint64(11)) * TWO_TO_MINUS_53
 
-    def uniform(self, low: float, high: float) -> float:
-        """Return a number in [low, high)."""
+    def uniform(self, low: float, high: float) -> Any:
+        """Return a number in [low, high) per copy."""
         return low + (high - low) * self.unit()
 
-    def chance(self, probability: float) -> bool:
-        """Return True with a probability; never at 0, always at 1."""
+    def chance(self, probability: float) -> Any:
+        """Return True with a probability per copy; never at 0, always at 1."""
         return self.unit() < probability
 
 
@@ -44,19 +49,18 @@ def _key(seed: int, film_id: str, operation: str) -> int:
     return int.from_bytes(digest[:16], "big")
 
 
-def words_of_copies(seed: int, film_id: str, operation: str, copies: int) -> Iterator[Words]:
-    """Yield the words of copies 1 to `copies`; those of a copy do not depend on how many there are.
+def words_of_copies(seed: int, film_id: str, operation: str, copies: int) -> Words:
+    """Return the words of copies 1 to `copies`; those of a copy do not depend on how many there are.
 
     Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is a function of a key and a
     counter: the key is the film's and the operation's, the counter is the copy. NumPy promises the raw words
     across versions, and nothing beyond them, so the numbers are made here.
     """
     raw = np.random.Philox(key=_key(seed, film_id, operation)).random_raw(WORDS_PER_COPY * copies)
-    words = raw.reshape(copies, WORDS_PER_COPY).tolist()
-    return (Words(tuple(of_copy)) for of_copy in words)
+    return Words(raw.reshape(copies, WORDS_PER_COPY).T)
 
 
 def keyed_words(seed: int, film_id: str, operation: str, copy: int) -> Words:
     """Return the words of one copy, 1 or more."""
     philox = np.random.Philox(key=_key(seed, film_id, operation), counter=copy - 1)
-    return Words(tuple(philox.random_raw(WORDS_PER_COPY).tolist()))
+    return Words(philox.random_raw(WORDS_PER_COPY))

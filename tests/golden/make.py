@@ -55,8 +55,9 @@ def copies(margins: Margins, interpolation: Interpolation) -> Gray:
     placement = place(frame_of(film), frame=FRAME, policy="cover")
     image = fit(Image.fromarray(film), placement)
     chain = Chain((Brightness(), Rotate(), Flip()), margins, interpolation, FRAME, SEED)
-    made = [chain.apply(image, drawn, film=placement.shown)[0] for drawn in chain.draws(FILM_ID, COPIES)]
-    return np.hstack(made)
+    drawn = chain.draws(FILM_ID, COPIES)
+    pairs = zip(chain.matrix(drawn), chain.table(drawn), strict=True)
+    return np.hstack([chain.copy(image, matrix, table) for matrix, table in pairs])
 
 
 def pictures() -> Mapping[str, Gray]:

@@ -17,7 +17,7 @@ from stages.films import geometry
 from stages.films.chain import ZOOM_PLAY, Chain, Interpolation, Margins
 from stages.films.frame import Frame, Gray
 from stages.films.geometry import Box
-from stages.films.operations import Brightness, Contrast, Flip, Gamma, Operation, Rotate, Shift
+from stages.films.operations import Brightness, Contrast, Drawn, Flip, Gamma, Operation, Rotate, Shift
 
 FRAME = Frame(height=256, width=300)
 WHOLE = geometry.whole(FRAME)
@@ -37,6 +37,11 @@ def _chain(
     return Chain(operations, margins, interpolation, FRAME, seed)
 
 
+def _each(drawn: Drawn) -> list[dict[str, Any]]:
+    """Return each copy's numbers."""
+    return [dict(zip(drawn, numbers, strict=True)) for numbers in zip(*drawn.values(), strict=True)]
+
+
 def _source(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the column and row that each output pixel is read from."""
     rows, columns = np.mgrid[0 : FRAME.height, 0 : FRAME.width]
@@ -49,7 +54,7 @@ def test_the_film_is_left_as_it_was(film: Gray, film_id: str, margins: Margins, 
     """The fixture is read-only, and the copies are films of the same kind."""
     before = film.copy()
     chain = _chain(EVERYTHING, margins, interpolation)
-    for drawn in chain.draws(film_id, 3):
+    for drawn in _each(chain.draws(film_id, 3)):
         copy, unfilled = chain.apply(film, drawn, film=WHOLE)
         assert copy.shape == film.shape
         assert copy.dtype == np.uint8
@@ -72,30 +77,30 @@ def test_the_original_comes_back_as_it_is(film: Gray, margins: Margins) -> None:
 def test_a_copy_is_the_same_however_many_copies_there_are(film: Gray, film_id: str, margins: Margins) -> None:
     """Its numbers, and so its pixels."""
     chain = _chain(EVERYTHING, margins)
-    few, many = list(chain.draws(film_id, 4)), list(chain.draws(film_id, 30))
+    few, many = _each(chain.draws(film_id, 4)), _each(chain.draws(film_id, 30))
     assert many[:4] == few
     assert len({tuple(drawn.values()) for drawn in many}) == 30
     again = _chain(EVERYTHING, margins)
     one, other = (each.apply(film, few[2], film=WHOLE)[0] for each in (chain, again))
     np.testing.assert_array_equal(one, other)
-    assert list(_chain(EVERYTHING, margins).draws(film_id, 0)) == []
+    assert _each(_chain(EVERYTHING, margins).draws(film_id, 0)) == []
 
 
 def test_a_draw_depends_on_seed_and_film_and_not_on_the_other_operations(film_id: str) -> None:
     """An operation that is added to a recipe leaves the others' numbers as they were."""
-    alone = next(iter(_chain((Rotate(),)).draws(film_id, 1)))
-    among = next(iter(_chain(EVERYTHING).draws(film_id, 1)))
+    alone = _each(_chain((Rotate(),)).draws(film_id, 1))[0]
+    among = _each(_chain(EVERYTHING).draws(film_id, 1))[0]
     assert among["angle_deg"] == alone["angle_deg"]
-    assert next(iter(_chain((Rotate(),), seed=1).draws(film_id, 1))) != alone
-    assert next(iter(_chain((Rotate(),)).draws("0" * 64, 1))) != alone
-    covered = next(iter(_chain((Rotate(),), "cover").draws(film_id, 1)))
+    assert _each(_chain((Rotate(),), seed=1).draws(film_id, 1))[0] != alone
+    assert _each(_chain((Rotate(),)).draws("0" * 64, 1))[0] != alone
+    covered = _each(_chain((Rotate(),), "cover").draws(film_id, 1))[0]
     assert covered["angle_deg"] == alone["angle_deg"]
 
 
 @EVERY_MARGIN
 def test_what_is_drawn_are_columns_of_the_manifest(film_id: str, margins: Margins) -> None:
     """The zoom is drawn where it covers and nowhere else."""
-    for drawn in _chain(EVERYTHING, margins).draws(film_id, 5):
+    for drawn in _each(_chain(EVERYTHING, margins).draws(film_id, 5)):
         assert set(drawn) <= {field.name for field in AUGMENTED.drawn}
         assert ("zoom" in drawn) is (margins == "cover")
 
@@ -117,7 +122,7 @@ def test_cover_leaves_no_pixel_unfilled_under_any_draw_of_any_recipe(
 ) -> None:
     """And every place that is read lies within the frame, to a hundredth of a pixel."""
     chain = _chain(operations, "cover", seed=seed)
-    for drawn in chain.draws("ab" * 32, 12):
+    for drawn in _each(chain.draws("ab" * 32, 12)):
         matrix = chain.matrix(drawn)
         assert geometry.outside_share(matrix, WHOLE, FRAME) == 0
         columns, rows = _source(matrix)
@@ -130,7 +135,7 @@ def test_a_covered_copy_of_a_white_film_is_white(film_id: str, interpolation: In
     """Pixels, not matrices: no black comes in at any corner."""
     chain = _chain((Rotate(), Flip()), "cover", interpolation)
     white = np.full((FRAME.height, FRAME.width), 255, np.uint8)
-    for drawn in chain.draws(film_id, 30):
+    for drawn in _each(chain.draws(film_id, 30)):
         copy, unfilled = chain.apply(white, drawn, film=WHOLE)
         assert copy.min() == 255
         assert unfilled == 0
@@ -140,7 +145,7 @@ def test_the_covering_zoom_does_not_tell_the_angle(film_id: str) -> None:
     """Drawn apart from it, between the least zoom of all draws and a twentieth more."""
     chain = _chain(margins="cover")
     least = chain.least_zoom
-    drawn = list(chain.draws(film_id, 2000))
+    drawn = _each(chain.draws(film_id, 2000))
     zooms, angles = (np.array([each[name] for each in drawn]) for name in ("zoom", "angle_deg"))
     assert abs(np.corrcoef(zooms, angles)[0, 1]) < 5 / np.sqrt(2000)
     assert abs(np.corrcoef(zooms, np.abs(angles))[0, 1]) < 5 / np.sqrt(2000)
@@ -163,7 +168,7 @@ def test_the_black_share_of_a_copy_is_its_unfilled_share(film_id: str, film_box:
     white = np.zeros((FRAME.height, FRAME.width), np.uint8)
     white[film_box.top : film_box.bottom, film_box.left : film_box.right] = 255
     shares = []
-    for drawn in chain.draws(film_id, 40):
+    for drawn in _each(chain.draws(film_id, 40)):
         copy, unfilled = chain.apply(white, drawn, film=film_box)
         black = np.mean(copy < 128)
         assert abs(black - unfilled) * FRAME.pixels <= 12
@@ -235,7 +240,7 @@ def test_the_recipe_of_2020_equals_torchvisions_but_for_pixels_on_an_edge(film: 
     """
     chain = _chain()
     shares = []
-    for drawn in chain.draws(film_id, 50):
+    for drawn in _each(chain.draws(film_id, 50)):
         copy, _ = chain.apply(film, drawn, film=WHOLE)
         bright = tv.adjust_brightness(Image.fromarray(film), drawn["brightness"])
         turned = tv.rotate(bright, drawn["angle_deg"])
@@ -250,5 +255,5 @@ def test_the_recipe_of_2020_equals_torchvisions_but_for_pixels_on_an_edge(film: 
 def test_copies_of_different_films_differ(film_id: str) -> None:
     """A key without the film would turn all films alike."""
     others = [hashlib.sha256(b"%d" % number).hexdigest() for number in range(20)]
-    angles = {next(iter(_chain().draws(other, 1)))["angle_deg"] for other in (film_id, *others)}
+    angles = {_each(_chain().draws(other, 1))[0]["angle_deg"] for other in (film_id, *others)}
     assert len(angles) == 21

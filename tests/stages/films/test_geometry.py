@@ -111,7 +111,7 @@ def test_a_zoom_that_is_too_small_by_more_than_half_a_pixel_leaves_pixels_unfill
     whole = geometry.whole(frame)
     for zoom, unfilled in ((least, False), (too_small, True)):
         matrix = geometry.combine([turn, geometry.zoom(zoom, frame)])
-        assert (geometry.outside_share(matrix, whole, frame) > 0) is unfilled
+        assert bool(geometry.outside_share(matrix, whole, frame) > 0) is unfilled
 
 
 def test_the_covering_zoom_of_plain_cases(frame: Frame) -> None:

@@ -38,7 +38,7 @@ ANY: TypeAdapter[Any] = TypeAdapter(Operation)
 
 
 def _words(film_id: str, copies: int = 400) -> list[Words]:
-    return list(words_of_copies(0, film_id, "contract", copies))
+    return [keyed_words(0, film_id, "contract", copy) for copy in range(1, copies + 1)]
 
 
 def _effect(operation: AnyOperation, drawn: dict[str, float | bool], frame: Frame) -> Any:
@@ -63,10 +63,23 @@ def test_every_operation_draws_what_its_columns_promise(operation: type[AnyOpera
         drawn = operation().draw(words)
         assert sorted(drawn) == sorted(names)
         for name, value in drawn.items():
-            assert type(value) is {"bool": bool, "double": float}[str(columns[name].type)]
+            assert np.asarray(value).dtype == {"bool": bool, "double": float}[str(columns[name].type)]
             bounds = columns[name].column
             assert bounds.low is None or value >= bounds.low
             assert bounds.high is None or value <= bounds.high
+
+
+@EVERY
+def test_all_copies_at_once_are_what_each_is_by_itself(
+    operation: type[AnyOperation], film_id: str, frame: Frame
+) -> None:
+    """What is drawn and what comes of it, bit for bit: replaying one copy needs no other."""
+    together = operation().draw(words_of_copies(0, film_id, "contract", 50))
+    effects = _effect(operation(), together, frame)
+    for copy, words in enumerate(_words(film_id, 50)):
+        drawn = operation().draw(words)
+        assert drawn == {name: numbers[copy] for name, numbers in together.items()}
+        np.testing.assert_array_equal(_effect(operation(), drawn, frame), effects[copy])
 
 
 @EVERY
@@ -181,7 +194,7 @@ def test_every_brightness_that_is_drawn_is_torchvisions(film_id: str) -> None:
     """Over the factors of the recipe itself, 2,000 of them."""
     film = _levels_as_film()
     brightness = Brightness(jitter=0.2)
-    for words in words_of_copies(0, film_id, "brightness", 2000):
+    for words in _words(film_id, 2000):
         drawn = brightness.draw(words)
         assert 0.8 <= drawn["brightness"] < 1.2
         theirs = np.asarray(tv.adjust_brightness(film, drawn["brightness"]))
@@ -205,7 +218,7 @@ def test_gamma_keeps_black_and_white_and_bends_what_lies_between() -> None:
 
 def test_gamma_brightens_as_often_as_it_darkens(film_id: str) -> None:
     """Its logarithm is uniform, and the strongest darkening undoes the strongest brightening."""
-    drawn = np.array([Gamma(jitter=0.2).draw(words)["gamma"] for words in words_of_copies(0, film_id, "gamma", 2000)])
+    drawn = Gamma(jitter=0.2).draw(words_of_copies(0, film_id, "gamma", 2000))["gamma"]
     assert 0.8 <= drawn.min() < 0.81
     assert 1.24 < drawn.max() <= 1.25
     assert abs(np.mean(drawn < 1) - 0.5) < 5 * np.sqrt(0.25 / 2000)
@@ -215,7 +228,7 @@ def test_a_shift_is_a_share_of_the_frames_own_sides(frame: Frame) -> None:
     """A tenth to the right and a fifth down, whatever the frame's size."""
     matrix = Shift().matrix({"shift_right": 0.1, "shift_down": 0.2}, frame)
     np.testing.assert_allclose(matrix, geometry.shift(30, 51.2))
-    assert Shift(share=0.05).draw(Words((2**63, 0, 0, 0))) == {"shift_right": 0.0, "shift_down": -0.05}
+    assert Shift(share=0.05).draw(Words(np.array([2**63, 0], np.uint64))) == {"shift_right": 0.0, "shift_down": -0.05}
 
 
 def test_a_flip_that_is_not_drawn_leaves_the_film(frame: Frame) -> None:

@@ -1,0 +1,57 @@
+"""The parts a file is made of, counted before a decoder sees them: time and memory go by parts, not by bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+MOST_PARTS = 100_000  # a PNG of 300 MB has 37,000 of zlib's usual 8 kB; each part costs a decoder some microseconds
+MOST_SCANS = 100  # progressive JPEGs have about ten; each of 14 bytes costs a pass over all pixels
+START_OF_SCAN = b"\xff\xda"
+SEQUENTIAL = (0xC0, 0xC1)  # the markers of frames that are coded by Huffman, block by block
+OTHER_FRAMES = (0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+
+
+def too_many(data: bytes) -> str | None:
+    """Return what was found and expected where a file has more parts than any film, else None."""
+    for start, (name, walk) in _WALKS.items():
+        if data.startswith(start):
+            for number, _ in enumerate(walk(data)):
+                if number >= MOST_PARTS:
+                    return f"found more than {MOST_PARTS} {name}; expected fewer"
+    of_many = data.startswith(b"\xff\xd8") and not _first_scan_is_all(data)
+    if of_many and (scans := data.count(START_OF_SCAN)) > MOST_SCANS:
+        return f"found {scans} scans; expected at most {MOST_SCANS}"
+    return None
+
+
+def _first_scan_is_all(data: bytes) -> bool:
+    """Return whether a JPEG is sequential and of one component, as most films are: no decoder reads a second scan."""
+    frames = (place for place in _segments(data) if data[place + 1] in SEQUENTIAL or data[place + 1] in OTHER_FRAMES)
+    first = next(frames, None)
+    return first is not None and data[first + 1] in SEQUENTIAL and data[first + 9 : first + 10] == b"\x01"
+
+
+def _segments(data: bytes) -> Iterator[int]:
+    """Yield where each segment of a JPEG's head starts, up to its first scan."""
+    place = 2
+    while 0 <= (place := data.find(b"\xff", place)) < len(data) - 4:
+        yield place
+        marker = data[place + 1]
+        if marker == START_OF_SCAN[1]:
+            return
+        alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9
+        place += 1 if alone else 2 + max(2, int.from_bytes(data[place + 2 : place + 4]))
+
+
+def _chunks(data: bytes) -> Iterator[int]:
+    """Yield where each chunk of a PNG starts."""
+    place = 8
+    while place + 8 <= len(data):
+        yield place
+        place += 12 + int.from_bytes(data[place : place + 4])
+
+
+_WALKS: Mapping[bytes, tuple[str, Callable[[bytes], Iterator[int]]]] = {
+    b"\xff\xd8": ("segments", _segments),
+    b"\x89PNG": ("chunks", _chunks),
+}
