@@ -3,9 +3,55 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stages.contract import Track
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts what it is told to track, for whoever asks how far a run came; `track` shows it."""
+
+    track: Track
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+    def __call__(self, total: int, *, unit: str) -> AbstractContextManager[Callable[..., None]]:
+        """Return the context of the track that shows, and count along."""
+        self.done, self.total, self.unit = 0, total, unit
+        return self._counting(self.track(total, unit=unit))
+
+    @contextmanager
+    def _counting(self, shown: AbstractContextManager[Callable[..., None]]) -> Iterator[Callable[..., None]]:
+        with shown as show:
+
+            def advance(done: int = 1, text: str = "") -> None:
+                self.done += done
+                show(done, text)
+
+            yield advance
+
+    @property
+    def text(self) -> str:
+        """How far the run came."""
+        return f"after {self.done:,} of {self.total:,} {self.unit}" if self.done else "before anything was done"
+
+
+UNSHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # control, format (right-to-left marks), surrogates, line breaks
+
+
+def shown(text: str) -> str:
+    r"""Return a text as one line that does nothing to a terminal: names of films may hold `\n` and `\x1b[2J`."""
+    return "".join(
+        letter.encode("unicode_escape").decode() if unicodedata.category(letter) in UNSHOWN else letter
+        for letter in text
+    )
 
 
 @dataclass(frozen=True)

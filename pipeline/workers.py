@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 import joblib
+from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from stages.contract import CxrError, ParamsError, Track, one
+from pipeline.careful import Careful, arm, disarm, prepare, undisturbed
+from stages.contract import CxrError, ParamsError, Retry, Track, heard, one
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Backend = Literal["loky", "threading", "sequential", "dask", "ray"]
+FILM_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,7 @@ class Workers:
         track: shows the progress.
         scheduler: where the Dask scheduler listens; empty starts workers on this machine.
         address: where the Ray cluster listens; empty starts one on this machine.
+        film_timeout_s: how long one film may take before its process is ended (loky alone); 0 for ever.
     """
 
     backend: Backend
@@ -35,6 +42,7 @@ class Workers:
     track: Track
     scheduler: str = ""
     address: str = ""
+    film_timeout_s: float = FILM_TIMEOUT_S
 
     def __call__(
         self,
@@ -43,37 +51,80 @@ class Workers:
         *,
         unit: str = "files",
         weigh: Callable[[Job], int] = one,
-    ) -> list[Result]:
-        """Return what `work` makes of each job.
+        retry: Retry[Job] | None = None,
+    ) -> Iterator[Result]:
+        """Yield what `work` makes of each job, in their order; what comes before its turn waits.
 
         Raises:
-            CxrError: where a worker died.
+            CxrError: where a worker died and no film can be blamed for it.
         """
         listed = list(jobs)
         weights = [weigh(job) for job in listed]
-        results: dict[int, Result] = {}
+        early: dict[int, Result] = {}
+        turn = 0
         with self.track(sum(weights), unit=unit) as advance:
-            for index, result in self._run(work, listed):
-                results[index] = result
+            for index, result in self._run(work, listed, retry):
+                early[index] = result
                 advance(weights[index])
-        return [results[index] for index in range(len(listed))]
+                while turn in early:
+                    yield early.pop(turn)
+                    turn += 1
 
-    def _run(self, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
-        alone = len(jobs) < 2 and self.backend in ("loky", "threading")  # one job gains nothing from a second process
-        if self.backend == "sequential" or alone:
-            yield from (_numbered(work, index, job) for index, job in enumerate(jobs))
-            return
-        try:
+    def _run(
+        self, work: Callable[[Job], Result], jobs: Sequence[Job], retry: Retry[Job] | None
+    ) -> Iterator[tuple[int, Result]]:
+        numbered = dict(enumerate(jobs))
+        if self.backend == "loky":
+            yield from self._processes(work, numbered, retry)
+        elif self.backend == "sequential" or (self.backend == "threading" and len(jobs) < 2):
+            yield from (_numbered(work, index, job) for index, job in numbered.items())
+        else:
             with self._backend():
-                yield from self._parallel(work, jobs)
-        except TerminatedWorkerError as error:
-            raise CxrError(
-                "a worker process died: a crash in a codec, or the kernel killed it for memory; "
-                "run again, with fewer --jobs if memory is short; finished shards are kept"
-            ) from error
+                yield from self._parallel(joblib.delayed(_numbered)(work, *item) for item in numbered.items())
 
-    def _parallel(self, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[tuple[int, Result]]:
-        calls = (joblib.delayed(_numbered)(work, index, job) for index, job in enumerate(jobs))
+    def _processes(
+        self, work: Callable[[Job], Result], jobs: Mapping[int, Job], retry: Retry[Job] | None
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield the results of worker processes; jobs that may have been under way when one died are done carefully.
+
+        One worker is a process as well: a film that ends it must not end the run, on 1 worker as on 8.
+        """
+        one_by_one: Callable[[Job], Result] = partial(_on_one_thread, work)
+        careful = Careful(one_by_one, retry, list(jobs.values()), self.film_timeout_s)
+        waiting = dict(jobs)
+        while waiting and self._workers() > 1:
+            begun: list[int] = []
+            try:
+                for index, result in self._pool(work, dict(waiting), begun):
+                    del waiting[index]
+                    yield index, result
+            except TerminatedWorkerError:
+                yield from careful({index: waiting.pop(index) for index in begun if index in waiting})
+        yield from careful(waiting)
+
+    def _pool(
+        self, work: Callable[[Job], Result], jobs: Mapping[int, Job], begun: list[int]
+    ) -> Iterator[tuple[int, Result]]:
+        """Yield each job's number and result, noting which jobs have been handed out."""
+
+        def calls() -> Iterator[Any]:
+            for index, job in jobs.items():
+                begun.append(index)
+                yield joblib.delayed(_watched)(work, index, job, self.film_timeout_s)
+
+        with self._backend():
+            resource_tracker.ensure_running()  # its start would let the keyboard go again
+            parallel = joblib.Parallel(n_jobs=self._workers(), return_as="generator_unordered")
+            results: Iterator[tuple[int, Result]] = iter(())
+            try:
+                with undisturbed():
+                    results = parallel(calls())
+                for result in results:  # noqa: UP028 - `yield from` would close it, with joblib's words on that
+                    yield result
+            finally:
+                _close(results)
+
+    def _parallel(self, calls: Iterable[Any]) -> Iterator[Any]:
         if self.backend == "ray":  # Ray's backend rejects generators: hand it slices, so that the bar moves
             for slice_of_calls in _slices(calls, 16 * self._workers()):
                 yield from joblib.Parallel(n_jobs=self._workers())(slice_of_calls)
@@ -93,7 +144,8 @@ class Workers:
             with joblib.parallel_config(backend="ray"):
                 yield
         elif self.backend == "loky":  # only loky takes a limit of inner threads
-            with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            worker = {"inner_max_num_threads": 1, "initializer": prepare, "initargs": (os.getpid(),)}
+            with joblib.parallel_config(backend="loky", **worker):
                 yield
         else:
             with joblib.parallel_config(backend=self.backend):
@@ -101,8 +153,25 @@ class Workers:
 
 
 def _numbered(work: Callable[[Job], Result], index: int, job: Job) -> tuple[int, Result]:
+    return index, _on_one_thread(work, job)
+
+
+def _on_one_thread(work: Callable[[Job], Result], job: Job) -> Result:
     _use_one_thread()
-    return index, work(job)
+    return work(job)
+
+
+def _watched(work: Callable[[Job], Result], index: int, job: Job, film_timeout_s: float) -> tuple[int, Result]:
+    """Do a job in a worker process that ends itself where a film takes too long."""
+
+    def film_begins(_film: str) -> None:
+        arm(film_timeout_s)
+
+    with heard(film_begins):
+        try:
+            return _numbered(work, index, job)
+        finally:
+            disarm()
 
 
 def _use_one_thread() -> None:
@@ -110,6 +179,14 @@ def _use_one_thread() -> None:
     opencv: Any = sys.modules.get("cv2")
     if opencv is not None and opencv.getNumThreads() > 1:
         opencv.setNumThreads(1)
+
+
+def _close(results: Iterator[Any]) -> None:
+    """End what is under way, if anything: the run is ending, so joblib's warning of work in vain tells nobody."""
+    if isinstance(results, Generator):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            results.close()
 
 
 def _slices(calls: Iterable[Any], size: int) -> Iterator[list[Any]]:

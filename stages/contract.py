@@ -7,13 +7,20 @@ CxrError            the run failed; printed as one line, exit 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+
+from manifests.rows import Status
+
+if TYPE_CHECKING:
+    from stages.ahead import Ahead
+
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -35,9 +42,18 @@ class ParamsError(CxrError):
 
 
 class Params(BaseModel):
-    """A stage's parameters: only what may change output bytes. Frozen; unknown keys are errors."""
+    """A stage's parameters: only what may change output bytes. Frozen; unknown keys are errors, and so is NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        """Refuse `copies: yes`, which YAML reads as true and Python would take for 1."""
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(given, bool) and wanted in (int, float):
+            raise ValueError("a switch (yes, no, true or false); expected a number")
+        return given
 
 
 def one(_job: object) -> int:
@@ -45,10 +61,54 @@ def one(_job: object) -> int:
     return 1
 
 
-class FanOut(Protocol):
-    """Apply work to every job, in parallel or not; results come in the order of the jobs.
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why nothing came of a film: it ended the process that worked on it, or took longer than it may."""
 
-    `weigh` tells how many `unit`s a job holds, for the progress bar alone.
+    status: Status
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry(Generic[Job]):
+    """How a job is done after one of its films ended the process that worked on it.
+
+    Attributes:
+        alone: the job of one film of a job, by the name that the work gave to `begin`.
+        without: a job with the films known to have failed: its result has their rows, and the other films' as ever.
+    """
+
+    alone: Callable[[Job, str], Job]
+    without: Callable[[Job, Mapping[str, Failure]], Job]
+
+
+def _nobody(_film: str) -> None:
+    return
+
+
+_listener: ContextVar[Callable[[str], None]] = ContextVar("listener", default=_nobody)
+
+
+def begin(film: str) -> None:
+    """Tell whoever runs this job that its work on a film begins: if the process ends or hangs now, it is the film's."""
+    _listener.get()(film)
+
+
+@contextmanager
+def heard(listener: Callable[[str], None]) -> Iterator[None]:
+    """Let a listener hear which film begins."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+class FanOut(Protocol):
+    """Apply work to every job, in parallel or not; results come in the order of the jobs, each as soon as it can.
+
+    `weigh` tells how many `unit`s a job holds, for the progress bar alone. `retry` tells how a job goes on without
+    a film that ends its process; without it, such a film ends the run.
     """
 
     def __call__(  # noqa: D102 - the class says it
@@ -58,7 +118,8 @@ class FanOut(Protocol):
         *,
         unit: str = "files",
         weigh: Callable[[Job], int] = one,
-    ) -> list[Result]: ...
+        retry: Retry[Job] | None = None,
+    ) -> Iterable[Result]: ...
 
 
 class Track(Protocol):
@@ -81,12 +142,16 @@ class Machine:
         track: shows progress of work that is not fanned out.
         device: `auto`, `cpu` or `cuda`.
         raw: where the raw films lie, if not where the parameters or the audit say.
+        ahead: keeps the films that one stage decodes for the next, where both are one run.
+        sections: what params.yaml says of each stage, for a tool that runs stages anew.
     """
 
     fan_out: FanOut
     track: Track
     device: str = "auto"
     raw: Path | None = None
+    ahead: Ahead | None = None
+    sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +164,8 @@ class Report:
         set_aside: how many films got each status but ok in this run.
         lines: what else the user should read, a sentence or a table row each.
         written: what to open next, relative to the root.
+        verdict: what a check came to; it ends the line in place of what was set aside.
+        failed: whether what was checked is not as it should be; exit 1.
     """
 
     done: int
@@ -106,6 +173,8 @@ class Report:
     set_aside: Mapping[str, int] = field(default_factory=dict)
     lines: Sequence[str] = ()
     written: Sequence[str] = ()
+    verdict: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +187,7 @@ class Stage(Generic[P]):
         reads: files and folders under the root that it reads.
         writes: files and folders under the root that it writes.
         run: does the work.
+        writes_if: the parameter without which it writes nothing; empty where it always writes.
     """
 
     name: str
@@ -125,6 +195,7 @@ class Stage(Generic[P]):
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     run: Callable[[P, Root, Machine], Report]
+    writes_if: str = ""
 
 
 def counts(values: Iterable[Any]) -> dict[str, int]:

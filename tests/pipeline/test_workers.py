@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
 
 from pipeline.workers import Workers
-from stages.contract import CxrError, ParamsError, StageError
+from stages.contract import CxrError, ParamsError, Retry, StageError, begin, heard
 
 
 @contextmanager
@@ -39,6 +45,10 @@ def die(number: int) -> int:
     return number
 
 
+def end_early(_number: int) -> int:
+    raise EOFError("the file ends")
+
+
 def opencv_threads(_number: int) -> int:
     return int(cv2.getNumThreads())
 
@@ -46,22 +56,127 @@ def opencv_threads(_number: int) -> int:
 @pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_results_come_in_the_order_of_the_jobs(backend: str, jobs: int) -> None:
-    assert _workers(backend, jobs)(square, range(50)) == [n * n for n in range(50)]
+    assert list(_workers(backend, jobs)(square, range(50))) == [n * n for n in range(50)]
 
 
 def test_no_jobs_give_no_results() -> None:
-    assert _workers("loky")(square, []) == []
+    assert list(_workers("loky")(square, [])) == []
 
 
 @pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
 def test_an_error_in_a_job_reaches_the_caller_as_itself(backend: str) -> None:
     with pytest.raises(StageError, match="three"):
-        _workers(backend)(fail_at_three, range(8))
+        list(_workers(backend)(fail_at_three, range(8)))
 
 
-def test_a_worker_that_is_killed_ends_the_run_with_what_to_do() -> None:
-    with pytest.raises(CxrError, match="a worker process died"):
-        _workers("loky")(die, range(8))
+def test_a_worker_that_dies_of_a_job_ends_the_run_where_no_film_can_be_left_out() -> None:
+    with pytest.raises(CxrError, match=r"died \(SIGKILL\) 3 times"):
+        list(_workers("loky")(die, range(8)))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A job of several films; a film is a word, and some words are fatal."""
+
+    films: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+
+
+def work_on(box: Box, *, notes: Path | None = None) -> list[str]:
+    done = []
+    for film in box.films:
+        begin(film)
+        if film.startswith("segfault"):
+            ctypes.string_at(0)
+        if film.startswith("kill"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if film.startswith("hang"):
+            time.sleep(600)
+        if film.startswith("hold"):
+            ctypes.PyDLL(None).sleep(600)  # as a codec that never gives Python a turn
+        if film.startswith("once") and notes is not None and not (notes / film).exists():
+            (notes / film).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        done.append(film.upper())
+    return [*done, *box.failed]
+
+
+BOXES = Retry(
+    alone=lambda box, film: replace(box, films=(film,)),
+    without=lambda box, failures: Box(
+        tuple(film for film in box.films if film not in failures),
+        tuple(f"{film}: {failure.status}: {failure.reason}" for film, failure in failures.items()),
+    ),
+)
+
+
+def _boxes(number: int, *fatal: str) -> list[Box]:
+    """Return boxes of four films each, fatal films among those of the second and, if many, of the next."""
+    films = [[f"{box}{film}" for film in "abcd"] for box in range(number)]
+    for place, name in enumerate(fatal):
+        films[1 + place // 2][1 + place % 2] = name
+    return [Box(tuple(inside)) for inside in films]
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 5])
+def test_a_film_that_crashes_is_left_out_by_name_and_all_others_are_done(jobs: int) -> None:
+    boxes = _boxes(6, "segfault", "kill")
+    results = list(_workers("loky", jobs)(work_on, boxes, retry=BOXES))
+    assert [results[0], *results[2:]] == [[film.upper() for film in box.films] for box in (boxes[0], *boxes[2:])]
+    good, failed = results[1][:2], results[1][2:]
+    assert good == ["1A", "1D"]
+    assert [text.split(":")[:2] for text in failed] == [["segfault", " crashed"], ["kill", " crashed"]]
+    assert ["SIGSEGV" in failed[0], "SIGKILL" in failed[1]] == [True, True]
+
+
+@pytest.mark.parametrize("hangs", ["hang", "hold"])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_film_that_hangs_is_left_out_and_its_process_ended(jobs: int, hangs: str) -> None:
+    workers = replace(_workers("loky", jobs), film_timeout_s=0.5)
+    results = list(workers(work_on, _boxes(3, hangs), retry=BOXES))
+    assert results[0] == ["0A", "0B", "0C", "0D"]
+    assert results[1][:3] == ["1A", "1C", "1D"]
+    assert f"{hangs}: timed_out: took longer than 0.5 s" in results[1][3]
+    assert not [child for child in multiprocessing.active_children() if "Spawn" in type(child).__name__]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_is_killed_once_costs_no_film(jobs: int, tmp_path: Path) -> None:
+    boxes = _boxes(5, "once")
+    results = list(_workers("loky", jobs)(partial(work_on, notes=tmp_path), boxes, retry=BOXES))
+    assert results == [[film.upper() for film in box.films] for box in boxes]
+
+
+def test_films_that_all_crash_are_the_machines_fault() -> None:
+    boxes = [Box(tuple(f"kill {box}{film}" for film in range(4))) for box in range(9)]
+    with pytest.raises(CxrError, match=r"5 films in a row .* this is the machine"):
+        list(_workers("loky")(work_on, boxes, retry=BOXES))
+
+
+def test_many_films_that_crash_among_good_ones_are_each_left_out() -> None:
+    boxes = _boxes(4, *(f"kill{number}" for number in range(6)))
+    results = list(_workers("loky", 1)(work_on, boxes, retry=BOXES))
+    assert sum("crashed" in text for result in results for text in result) == 6
+
+
+def test_an_error_in_a_job_of_a_single_worker_reaches_the_caller_as_itself() -> None:
+    with pytest.raises(StageError, match="three"):
+        list(_workers("loky", 1)(fail_at_three, range(8)))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_that_sounds_like_a_dead_process_is_still_the_works_own(jobs: int) -> None:
+    with pytest.raises(EOFError, match="the file ends"):
+        list(_workers("loky", jobs)(end_early, range(3)))
+
+
+def test_the_film_that_begins_is_heard_by_whoever_listens_and_by_nobody_else() -> None:
+    films: list[str] = []
+    begin("unheard")
+    with heard(films.append):
+        begin("heard")
+    begin("unheard")
+    assert films == ["heard"]
 
 
 def test_progress_adds_up_to_the_weights() -> None:
@@ -77,7 +192,7 @@ def test_progress_adds_up_to_the_weights() -> None:
         yield advance
 
     workers = Workers(backend="threading", jobs=2, track=counting)
-    workers(square, [1, 2, 3], unit="images", weigh=lambda job: job * 10)
+    list(workers(square, [1, 2, 3], unit="images", weigh=lambda job: job * 10))
     assert seen == {"done": 60, "total": 60, "unit": "images"}
 
 
@@ -85,8 +200,8 @@ def test_progress_adds_up_to_the_weights() -> None:
 def test_a_missing_extra_is_named(backend: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ParamsError, match=rf"cxr-pipeline\[{backend}\]"):
-        _workers(backend)(square, range(3))
+        list(_workers(backend)(square, range(3)))
 
 
 def test_a_workers_opencv_uses_one_thread() -> None:
-    assert _workers("loky")(opencv_threads, range(8)) == [1] * 8
+    assert list(_workers("loky")(opencv_threads, range(8))) == [1] * 8
