@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,10 +15,11 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, field_validator
 
-from manifests import store
+from manifests import source, store
 from manifests.rows import AUDITED, AuditedRow, Status
 from stages import audit_summary, paths
-from stages.contract import Machine, Params, Report, Root, Stage, StageError, counts
+from stages.ahead import Ahead
+from stages.contract import Failure, Machine, Params, Report, Retry, Root, Stage, StageError, begin, counts
 from stages.films import decode
 from stages.films.frame import Frame
 from stages.films.placement import place
@@ -27,7 +27,7 @@ from stages.labels import Labels, LabelSource, Named, choose
 from stages.statistics import duplicates
 from stages.statistics.splits import gathered, linked
 
-LOOK = Frame(height=4 * duplicates.SIDE, width=4 * duplicates.SIDE)  # enough of a film for its thumbnail
+LOOK = 4 * duplicates.SIDE  # pixels on the shorter side that are enough for a film's thumbnail
 
 
 class AuditParams(Params):
@@ -78,26 +78,57 @@ class Examined:
     thumbnail: bytes = b""
 
 
-def audit_one(path: str, *, raw: Path) -> Examined:
+@dataclass(frozen=True, slots=True)
+class AuditJob:
+    """One file; with what is known of it, if it ended the process that examined it."""
+
+    path: str
+    failure: Failure | None = None
+
+
+def audit_job(job: AuditJob, *, raw: Path, ahead: Ahead | None = None) -> Examined:
+    """Return what the bytes of a job's file say; one that is known to have failed is hashed, and not looked into."""
+    if job.failure is None:
+        return audit_one(job.path, raw=raw, ahead=ahead)
+    try:
+        data = source.read(raw / job.path)
+    except source.SourceError:
+        return Examined(job.failure.status, job.failure.reason)
+    return Examined(job.failure.status, job.failure.reason, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def without(job: AuditJob, failures: Mapping[str, Failure]) -> AuditJob:
+    """Return a file's job with what is known of it."""
+    return replace(job, failure=failures[job.path])
+
+
+def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None) -> Examined:
     """Return what the bytes of one file say; a file that cannot be used says why."""
-    file = raw / path
+    begin(path)
     if readable(path) != path:
         return Examined("unreadable", "the name is no UTF-8, so no manifest can hold it; rename the file")
-    if not os.path.lexists(file):
-        return Examined("missing", "the labels CSV lists the file, the raw folder does not hold it")
     try:
-        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
-            return Examined("unreadable", "found a folder, pipe or device; expected a file")
-        data = file.read_bytes()
-    except OSError as error:
-        return Examined("unreadable", f"{type(error).__name__}: {error.strerror}")
+        data = source.read(raw / path)
+    except source.SourceError as error:
+        return Examined(error.status, str(error), file_bytes=error.file_bytes)
     film_id = hashlib.sha256(data).hexdigest()
     try:
-        header, image = decode.decode(data, at_least=LOOK)
+        header, image = decode.decode(data)
     except decode.DecodeError as error:
         return Examined(error.status, str(error), film_id, len(data), error.header)
-    thumbnail = image.resize((duplicates.SIDE, duplicates.SIDE), Image.Resampling.BILINEAR)
-    return Examined("ok", None, film_id, len(data), header, thumbnail.tobytes())
+    if ahead is not None:
+        ahead.keep(film_id, image)
+    return Examined("ok", None, film_id, len(data), header, thumbnail_of(image))
+
+
+def thumbnail_of(image: Image.Image) -> bytes:
+    """Return the grey levels of a film by which near duplicates are found, SIDE x SIDE of them.
+
+    Means of whole blocks first: smoothing a film of a million pixels straight to 32 x 32 takes three times as long.
+    """
+    block = max(1, min(image.size) // LOOK)
+    small = image.reduce(block) if block > 1 else image
+    return small.resize((duplicates.SIDE, duplicates.SIDE), Image.Resampling.BILINEAR).tobytes()
 
 
 def files_under(raw: Path) -> list[str]:
@@ -110,7 +141,7 @@ def files_under(raw: Path) -> list[str]:
         raise StageError(
             f"{raw}: no such folder; put the films there, point --raw at them, or run `cxr-pipeline phantom`"
         )
-    found = sorted(path.relative_to(raw).as_posix() for path in _walk(raw))
+    found = sorted(source.walk(raw))
     if not found:
         raise StageError(f"{raw}: holds no file; put the films there, or run `cxr-pipeline phantom`")
     return found
@@ -119,18 +150,6 @@ def files_under(raw: Path) -> list[str]:
 def readable(path: str) -> str:
     r"""Return a path as manifests hold it: bytes that are no UTF-8 are spelled out, as in `caf\xe9.jpeg`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _walk(raw: Path) -> Iterator[Path]:
-    seen = {raw.resolve()}
-    for folder, folders, files in os.walk(raw, followlinks=True):
-        inside = sorted((Path(folder) / name for name in folders), key=lambda path: (path.is_symlink(), path))
-        folders.clear()
-        for path in inside:  # a folder before the links to it, so that its films keep their own path
-            if path.resolve() not in seen:
-                seen.add(path.resolve())
-                folders.append(path.name)
-        yield from (Path(folder) / name for name in files)
 
 
 def film_row(path: str, examined: Examined, named: Named, classes: Sequence[str], frame: Frame) -> AuditedRow:
@@ -154,7 +173,7 @@ def film_row(path: str, examined: Examined, named: Named, classes: Sequence[str]
         exact_duplicate_of=None,
         near_duplicate_of=None,
         delivered_split=named.delivered_split,
-        warning=_extension_warning(path, examined.header),
+        warning=_warning(path, examined.header),
         **_measures(examined, frame),
     )
 
@@ -187,11 +206,14 @@ def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
     }
 
 
-def _extension_warning(path: str, header: decode.Header | None) -> str | None:
-    suffix = PurePosixPath(path).suffix.lower()
-    if header is None or suffix in decode.EXTENSIONS.get(header.format, (suffix,)):
+def _warning(path: str, header: decode.Header | None) -> str | None:
+    """Return what is odd about the file, the kind before a colon; the page counts the kinds."""
+    if header is None:
         return None
-    return f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}"
+    suffix = PurePosixPath(path).suffix.lower()
+    wrong = suffix not in decode.EXTENSIONS.get(header.format, (suffix,))
+    extension = (f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}",) if wrong else ()
+    return "; ".join((*extension, *header.oddities)) or None
 
 
 def set_duplicates_aside(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
@@ -214,7 +236,7 @@ def set_duplicates_aside(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
             note = "" if row.label == kept.label else f" (there labelled {kept.label})"
             reason = f"same bytes as {kept.path}{note}"
             changed[row.path] = replace(row, status="duplicate", reason=reason, exact_duplicate_of=kept.path)
-    return [changed.get(row.path, row) for row in rows]
+    return [changed.get(row.path, row) if row.status == "ok" else row for row in rows]
 
 
 def warn_of_groups_in_test(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
@@ -236,14 +258,15 @@ def mark_near_duplicates(rows: Sequence[AuditedRow], thumbnails: Mapping[str, by
     points to holds all of them together.
     """
     usable = [row for row in rows if row.status == "ok"]
-    pixels = [np.frombuffer(thumbnails[row.path], np.uint8) for row in usable]
-    vectors = duplicates.descriptors(pixels)
+    pixels = np.frombuffer(b"".join(thumbnails[row.path] for row in usable), np.uint8)
+    vectors = duplicates.Descriptors(pixels.reshape(len(usable), duplicates.SIDE**2))
     found = duplicates.calibrated_threshold(vectors, [str(row.group_id) for row in usable])
     threshold = duplicates.LEAST if found is None else found
     pairs = duplicates.pairs_above(vectors, threshold)
     first = linked(thumbnails, ((usable[one].path, usable[other].path) for one, other in pairs))
     return [
-        row if first[row.path] == row.path else replace(row, near_duplicate_of=first[row.path]) for row in rows
+        replace(row, near_duplicate_of=first[row.path]) if row.status == "ok" and first[row.path] != row.path else row
+        for row in rows
     ], threshold
 
 
@@ -259,14 +282,17 @@ def classes_of(params: AuditParams, labels: Labels, named: Sequence[Named]) -> t
     return params.classes or labels.classes or tuple(found)
 
 
-def run(params: AuditParams, root: Root, machine: Machine) -> Report:
-    """Examine every file under the raw folder and write the manifest, the summary and the page."""
+def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[list[AuditedRow], dict[str, Any]]:
+    """Examine every file under the raw folder, write the manifest, and return its rows and facts."""
     raw = machine.raw or root / paths.RAW
     films = files_under(raw)
     labels = choose(params.labels, films, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
     if labels.source == "csv":
         films = sorted({*films, *labels.listed} - {params.labels_csv})
-    examined = machine.fan_out(partial(audit_one, raw=raw), films, unit="files")
+    retry = Retry(alone=lambda job, _path: job, without=without)
+    jobs = [AuditJob(path) for path in films]
+    work = partial(audit_job, raw=raw, ahead=machine.ahead)
+    examined = list(machine.fan_out(work, jobs, unit="files", retry=retry))
     films = [readable(path) for path in films]
     named = [labels.name(path) for path in films]
     images = [of_name for of_bytes, of_name in zip(examined, named, strict=True) if of_bytes.status == "ok"]
@@ -276,9 +302,17 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
         for path, of_bytes, of_name in zip(films, examined, named, strict=True)
     ]
     rows = warn_of_groups_in_test(set_duplicates_aside(rows))
-    thumbnails = {path: of_bytes.thumbnail for path, of_bytes in zip(films, examined, strict=True)}
+    looked = zip(films, examined, strict=True)
+    thumbnails = {path: of_bytes.thumbnail for path, of_bytes in looked if of_bytes.status == "ok"}
     rows, threshold = mark_near_duplicates(rows, thumbnails)
-    return _write(rows, params, root, _facts(raw, root, labels, classes, threshold))
+    facts = _facts(raw, root, labels, classes, threshold)
+    store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=params.model_dump(mode="json"), facts=facts))
+    return rows, facts
+
+
+def run(params: AuditParams, root: Root, machine: Machine) -> Report:
+    """Examine every file under the raw folder and write the manifest, the summary and the page."""
+    return _report(*survey(params, root, machine), params, root)
 
 
 def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], threshold: float) -> dict[str, Any]:
@@ -293,11 +327,9 @@ def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], thresh
     }
 
 
-def _write(rows: Sequence[AuditedRow], params: AuditParams, root: Root, facts: Mapping[str, Any]) -> Report:
+def _report(rows: Sequence[AuditedRow], facts: Mapping[str, Any], params: AuditParams, root: Root) -> Report:
     from stages.reporting import page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
 
-    footer = store.Footer(params=params.model_dump(mode="json"), facts=facts)
-    store.write(rows, AUDITED, root / paths.AUDIT, footer)
     summary = audit_summary.summarize(rows, facts, params.frame)
     store.write_json(root / paths.AUDIT_SUMMARY, summary)
     films = audit_summary.sizes_to_plot(rows)

@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from manifests import shards, store
-from manifests.rows import NORMALIZED, AugmentedRow, NormalizedRow
+from manifests.rows import NORMALIZED, NormalizedRow
 from manifests.shards import ImageFolder
 from stages import paths
-from stages.contract import Machine, Params, ParamsError, Report, Root, Stage, StageError, counts
+from stages.contract import (
+    Failure,
+    Machine,
+    Params,
+    ParamsError,
+    Report,
+    Retry,
+    Root,
+    Stage,
+    StageError,
+    begin,
+    counts,
+)
 from stages.drawn import AUGMENTED
-from stages.films import codec
+from stages.films import codec, geometry
 from stages.films.chain import Chain, Interpolation, Margins
 from stages.films.codec import Encoding
-from stages.films.frame import Frame, Gray
+from stages.films.frame import Frame, Gray, frame_of
 from stages.films.geometry import Box
 from stages.films.operations import Brightness, Drawn, Flip, Operation, Rotate
-from stages.folder import Layout, image_columns, key_of, publish, refuse_stale
+from stages.folder import (
+    Layout,
+    failed_columns,
+    image_columns,
+    kept_line,
+    key_of,
+    publish,
+    refuse_stale,
+    withdraw,
+)
 
 
 class AugmentParams(Params):
@@ -64,52 +87,146 @@ class AugmentParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class AugmentJob:
-    """The films whose copies make one shard."""
+    """The films whose copies make one shard, and those that would be in it, had they not ended their process."""
 
     shard: str
     films: tuple[NormalizedRow, ...]
+    failed: tuple[tuple[NormalizedRow, Failure], ...] = ()
 
 
-def augment_one(
-    film: NormalizedRow, image: Gray, *, chain: Chain, params: AugmentParams
-) -> Iterator[tuple[Drawn, float, bytes]]:
-    """Yield the drawn numbers, the unfilled share and the encoded bytes of the original, then of each copy."""
+@dataclass(frozen=True, slots=True)
+class Augmented:
+    """The original and the copies of one film.
+
+    Attributes:
+        film: whose they are.
+        drawn: the copies' numbers by column, shape (copies,); of the original nothing is drawn.
+        unfilled: share of pixels from outside the film, shape (1 + copies,).
+        images: encoded, the original first.
+    """
+
+    film: NormalizedRow
+    drawn: Drawn
+    unfilled: NDArray[np.float64]
+    images: list[bytes]
+
+
+def augment_one(film: NormalizedRow, image: Gray, *, chain: Chain, params: AugmentParams) -> Augmented:
+    """Return the original and the copies of one film; all copies' matrices and tables are made at once."""
+    drawn = chain.draws(film.film_id, params.copies)
+    matrices = np.broadcast_to(chain.matrix(drawn), (params.copies, 2, 3))
+    tables = np.broadcast_to(chain.table(drawn), (params.copies, 256))
+    copies = (chain.copy(image, matrix, table) for matrix, table in zip(matrices, tables, strict=True))
     shown = Box(film.film_left, film.film_top, film.film_right, film.film_bottom)
-    for drawn in ({}, *chain.draws(film.film_id, params.copies)):
-        copy, unfilled = chain.apply(image, drawn, film=shown)
-        yield drawn, unfilled, codec.encode(copy, encoding=params.encoding, quality=params.quality)
+    return Augmented(
+        film,
+        drawn,
+        geometry.outside_share(np.stack([geometry.identity(), *matrices]), shown, chain.frame),
+        [codec.encode(each, encoding=params.encoding, quality=params.quality) for each in (image, *copies)],
+    )
+
+
+def pixels_of(film: NormalizedRow, encoded: bytes, frame: Frame) -> Gray:
+    """Return a normalized film's grey levels.
+
+    Raises:
+        StageError: where its bytes are no image of the frame.
+    """
+    try:
+        image = codec.decode(encoded)
+    except ValueError as error:
+        raise StageError(f"{film.path}: {error}; run normalize again") from error
+    if frame_of(image) != frame:
+        raise StageError(f"{film.path}: has {frame_of(image)}; the manifest says {frame}; run normalize again")
+    return image
 
 
 def augment_shard(job: AugmentJob, *, params: AugmentParams, source: ImageFolder, frame: Frame, root: Root) -> pa.Table:
     """Read a shard's films, write their copies, return the rows' table."""
-    folder = ImageFolder(root / paths.AUGMENTED, params.layout)
+    folder = ImageFolder(root / paths.AUGMENTED, params.layout, params.model_dump(mode="json"))
     if (table := folder.finished(job.shard, AUGMENTED)) is not None:
         return table
     chain = params.chain(frame)
-    rows: list[AugmentedRow] = []
-    images: list[bytes] = []
+    augmented = []
     for film, encoded in source.read_images(job.films):
-        copies = augment_one(film, codec.decode(encoded), chain=chain, params=params)
-        for copy, (drawn, unfilled, data) in enumerate(copies):
-            path = f"{film.path.rpartition('.')[0]}-{copy:04d}{codec.SUFFIXES[params.encoding]}"
-            stored_at = (job.shard, len(rows)) if params.layout == "shards" else (None, None)
-            columns = image_columns(film, path=path, encoded=data, stored_at=stored_at)
-            rows.append(AugmentedRow(**columns, copy=copy, unfilled=unfilled, drawn=drawn))
-            images.append(data)
-    return folder.write(job.shard, rows, images, AUGMENTED)
+        begin(film.film_id)
+        augmented.append(augment_one(film, pixels_of(film, encoded, frame), chain=chain, params=params))
+    images = [image for of_film in augmented for image in of_film.images]
+    table = table_of(augmented, images, params, shard=job.shard if params.layout == "shards" else None)
+    folder.write(job.shard, table, images)
+    return table
+
+
+def table_of(
+    augmented: Sequence[Augmented], images: Sequence[bytes], params: AugmentParams, *, shard: str | None
+) -> pa.Table:
+    """Return the rows of a shard's films: columns, since a row object for each copy takes a tenth of its time."""
+    copies = params.copies + 1
+    films = [of_film.film for of_film in augmented]
+    columns = {
+        **image_columns(films, copies, images, shard=shard),
+        "path": [path for film in films for path in paths_of(film, copies, params)],
+        "copy": list(range(copies)) * len(films),
+        "unfilled": pa.array(np.concatenate([of_film.unfilled for of_film in augmented])),
+        **{name: _drawn_column([of_film.drawn[name] for of_film in augmented]) for name in augmented[0].drawn},
+    }
+    return AUGMENTED.table_of(columns, len(images))
+
+
+def _drawn_column(of_films: Sequence[NDArray[Any]]) -> pa.Array:
+    """Return a drawn number's column: null for each film's original, then what was drawn for its copies."""
+    drawn = np.stack(of_films)
+    values = np.insert(drawn, 0, 0, axis=1)
+    original = np.zeros(values.shape, np.bool_)
+    original[:, 0] = True
+    return pa.array(values.ravel(), mask=original.ravel())
+
+
+def paths_of(film: NormalizedRow, images: int, params: AugmentParams) -> list[str]:
+    """Return where a film's original and copies lie, or would lie, in the folder layout."""
+    stem, suffix = film.path.rpartition(".")[0], codec.SUFFIXES[params.encoding]
+    return [f"{stem}-{copy:04d}{suffix}" for copy in range(images)]
+
+
+def augment_job(job: AugmentJob, *, params: AugmentParams, source: ImageFolder, frame: Frame, root: Root) -> pa.Table:
+    """Write the copies of a shard's films and return their rows' table, with the rows of the films that failed."""
+    tables = [augment_shard(job, params=params, source=source, frame=frame, root=root)] if job.films else []
+    return pa.concat_tables([*tables, *([failed_table(job.failed, params)] if job.failed else [])])
+
+
+def failed_table(failed: Sequence[tuple[NormalizedRow, Failure]], params: AugmentParams) -> pa.Table:
+    """Return a row for each film that no copies could be made of."""
+    films = [film for film, _ in failed]
+    originals = [paths_of(film, 1, params)[0] for film in films]
+    columns = failed_columns(films, [failure for _, failure in failed], originals)
+    return AUGMENTED.table_of({**columns, "copy": [0] * len(films)}, len(films))
 
 
 def jobs_of(films: Sequence[NormalizedRow], params: AugmentParams, frame: Frame) -> list[AugmentJob]:
     """Return a job per shard; its name carries all that decides its bytes, the films' pixels included."""
     by_id = {film.film_id: film for film in films}
-    films_per_shard = max(1, shards.IMAGES_PER_SHARD // (params.copies + 1))
-    jobs = []
-    for prefix, ids in shards.plan(by_id, films_per_shard=films_per_shard).items():
-        inside = tuple(by_id[film_id] for film_id in ids)
-        pixels = [[film.sha256, film.film_left, film.film_top, film.film_right, film.film_bottom] for film in inside]
-        key = {"films": key_of(params, inside), "pixels": pixels, "frame": [frame.height, frame.width]}
-        jobs.append(AugmentJob(shards.shard_name(prefix, key), inside))
-    return jobs
+    per_shard = shards.films_per_shard(params.copies + 1, frame.pixels, at_most=shards.IMAGES_PER_SHARD)
+    planned = shards.plan(by_id, films_per_shard=per_shard)
+    return [job_of(prefix, [by_id[film_id] for film_id in ids], params, frame) for prefix, ids in planned.items()]
+
+
+def job_of(prefix: str, films: Sequence[NormalizedRow], params: AugmentParams, frame: Frame) -> AugmentJob:
+    """Return the job of some films that share a prefix of their hashes."""
+    pixels = [[film.sha256, film.film_left, film.film_top, film.film_right, film.film_bottom] for film in films]
+    key = {"films": key_of(params, films), "pixels": pixels, "frame": [frame.height, frame.width]}
+    return AugmentJob(shards.shard_name(prefix, key), tuple(films))
+
+
+def alone(job: AugmentJob, film_id: str, *, params: AugmentParams, frame: Frame) -> AugmentJob:
+    """Return the job of one of a job's films."""
+    return job_of(shards.prefix_of(job.shard), [film for film in job.films if film.film_id == film_id], params, frame)
+
+
+def without(job: AugmentJob, failures: Mapping[str, Failure], *, params: AugmentParams, frame: Frame) -> AugmentJob:
+    """Return a job without some films: its shard has the name that the others' bytes give it."""
+    films = [film for film in job.films if film.film_id not in failures]
+    failed = tuple((film, failures[film.film_id]) for film in job.films if film.film_id in failures)
+    return replace(job_of(shards.prefix_of(job.shard), films, params, frame), failed=failed)
 
 
 def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
@@ -121,9 +238,9 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
     refuse_stale(paths.NORMALIZED_MANIFEST, paths.SPLIT, root=root, stage="normalize")
     normalized = store.read_footer(source)
     frame = Frame(**normalized.facts["frame"])
-    _refuse_what_cannot_be_covered(params, frame)
+    refuse_what_cannot_be_covered(params, frame)
     work = partial(
-        augment_shard,
+        augment_job,
         params=params,
         source=ImageFolder(root / paths.NORMALIZED, normalized.params["layout"]),
         frame=frame,
@@ -131,7 +248,13 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
     )
     copies = params.copies + 1
     jobs = jobs_of(films, params, frame)
-    tables = machine.fan_out(work, jobs, unit="images", weigh=lambda job: len(job.films) * copies)
+    folder = ImageFolder(root / paths.AUGMENTED, params.layout)
+    before = folder.shards_on_disk()
+    retry = Retry(
+        alone=partial(alone, params=params, frame=frame), without=partial(without, params=params, frame=frame)
+    )
+    withdraw(folder)
+    tables = machine.fan_out(work, jobs, unit="images", weigh=lambda job: len(job.films) * copies, retry=retry)
     footer = store.Footer(
         params=params.model_dump(mode="json"),
         sources={
@@ -139,18 +262,24 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
             paths.SPLIT: store.file_sha256(root / paths.SPLIT),
         },
         facts=normalized.facts,
+        recipes=normalized.recipes_with("normalize"),
     )
-    table = publish(ImageFolder(root / paths.AUGMENTED, params.layout), tables, AUGMENTED, footer)
+    table = publish(folder, tables, AUGMENTED, footer, shown=("unfilled", "encoded_bytes"))
     return Report(
         done=len(table),
         unit="images",
         set_aside=counts(table.column("status").to_pylist()),
-        lines=_lines(table, len(films), params),
+        lines=[*kept_line(folder, before, table, "images"), *_lines(table, len(films), params)],
         written=(paths.AUGMENTED_MANIFEST,),
     )
 
 
-def _refuse_what_cannot_be_covered(params: AugmentParams, frame: Frame) -> None:
+def refuse_what_cannot_be_covered(params: AugmentParams, frame: Frame) -> None:
+    """Refuse a recipe that moves films so far that no zoom keeps black out.
+
+    Raises:
+        ParamsError: where margins are to be covered and cannot be.
+    """
     if params.margins != "cover":
         return
     try:
@@ -160,8 +289,10 @@ def _refuse_what_cannot_be_covered(params: AugmentParams, frame: Frame) -> None:
 
 
 def _lines(table: pa.Table, films: int, params: AugmentParams) -> list[str]:
-    unfilled = table.column("unfilled").to_numpy()
-    size: Any = table.column("encoded_bytes").to_numpy().sum()
+    unfilled = table.column("unfilled").drop_null().to_numpy()
+    if not len(unfilled):
+        return []
+    size: Any = table.column("encoded_bytes").drop_null().to_numpy().sum()
     return [
         f"{films:,} training films x {params.copies + 1}; margins {params.margins}, {params.interpolation}; "
         f"{unfilled.mean():.1%} of the pixels from outside the film, {size / 1e6:,.0f} MB"

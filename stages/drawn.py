@@ -6,4 +6,4 @@ from manifests.columns import Schema, drawn_fields
 from manifests.rows import AugmentedRow
 from stages.films.operations import DRAWN
 
-AUGMENTED = Schema(AugmentedRow, version=1, drawn=drawn_fields(DRAWN))
+AUGMENTED = Schema(AugmentedRow, version=2, drawn=drawn_fields(DRAWN))

@@ -28,6 +28,8 @@ from stages.statistics.summary import AUGMENTED, summarize_sets
 if TYPE_CHECKING:
     from stages.learning.checkpoint import Checkpoint
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for a formula
+
 
 class EvaluateParams(Params):
     """What is scored, and how its intervals are drawn."""
@@ -96,12 +98,19 @@ def predictions(images: Images, probabilities: Probabilities) -> list[Prediction
 
 
 def confusion_csv(rows: Sequence[PredictionRow]) -> bytes:
-    """Return the films' true and predicted classes as `dvc plots` reads them for its confusion template."""
+    """Return the films' true and predicted classes as `dvc plots` reads them for its confusion template.
+
+    A class that begins as a formula does gets an apostrophe before it, so that no spreadsheet runs it.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["actual", "predicted"])
-    writer.writerows([row.label, row.predicted] for row in rows)
+    writer.writerows([_as_text(row.label or ""), _as_text(row.predicted)] for row in rows)
     return table.getvalue().encode()
+
+
+def _as_text(name: str) -> str:
+    return f"'{name}" if name.startswith(FORMULA_STARTS) else name
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, float]:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from manifests import store
 from manifests.columns import Schema
 from manifests.rows import FilmRow, ImageRow
+from manifests.seal import claimed_by
 from manifests.shards import SHARDS, ImageFolder
-from stages.contract import Params, Root, StageError
+from stages.contract import Failure, Params, Root, StageError
 
 Row = TypeVar("Row", bound=ImageRow)
+P = TypeVar("P", bound=Params)
 Layout = Literal["shards", "folder"]
 
-BYTES_VERSION = 1  # raised whenever the same parameters and films come to give other bytes
+BYTES_VERSION = 2  # raised whenever the same parameters and films come to give other bytes
 CODECS = ("numpy", "opencv-python-headless", "pillow")  # their versions may change bytes as well
 UNSAFE = re.compile(r"[^\w.-]+")
 LONGEST_NAME = 120  # bytes: leaves room for hash, copy and the suffix of an unfinished file within 255
@@ -46,6 +53,20 @@ def label_folder(label: str) -> str:
     return cleaned if cleaned == label else f"{cleaned}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
+def params_of(kind: type[P], footer: store.Footer, manifest: str) -> P:
+    """Return the parameters that a manifest was made by, as its footer names them.
+
+    Raises:
+        StageError: where they are none of this version's.
+    """
+    try:
+        return kind.model_validate(footer.params)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        found = f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+        raise StageError(f"{manifest}: its footer's parameters are not this version's ({found})") from error
+
+
 def refuse_stale(manifest: str, source: str, *, root: Root, stage: str) -> None:
     """Refuse a manifest that was made before one of its sources changed.
 
@@ -57,30 +78,69 @@ def refuse_stale(manifest: str, source: str, *, root: Root, stage: str) -> None:
 
 
 def image_columns(
-    film: FilmRow, *, path: str, encoded: bytes, stored_at: tuple[str | None, int | None]
+    films: Sequence[FilmRow], images_per_film: int, images: Sequence[bytes], *, shard: str | None
 ) -> dict[str, Any]:
-    """Return the columns that an image's row shares with every other's: whose it is, where it lies, its bytes.
+    """Return the columns that images' rows share with every other's, but their paths: whose, where, which bytes.
 
     Args:
-        film: the row of the film that the image was made from.
-        path: the image's own.
-        encoded: its bytes.
-        stored_at: shard and index within it; None twice in the folder layout.
+        films: the rows of the films that the images were made from.
+        images_per_film: how many there are of each.
+        images: their bytes, film by film.
+        shard: the file they go to; None in the folder layout.
+    """
+    of_film = np.repeat(np.arange(len(films)), images_per_film)
+    return {
+        **{
+            name: pa.array([getattr(film, name) for film in films]).take(pa.array(of_film))
+            for name in ("film_id", "label", "label_index", "group_id", "split")
+        },
+        "status": ["ok"] * len(images),
+        "shard": [shard] * len(images),
+        "index": [None if shard is None else index for index in range(len(images))],
+        "sha256": [hashlib.sha256(image).hexdigest() for image in images],
+        "encoded_bytes": [len(image) for image in images],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return what decides an image's bytes beside parameters and films: our own byte version and the codecs'."""
+    return {"cxr-pipeline bytes": str(BYTES_VERSION), **{name: version(name) for name in CODECS}}
+
+
+def failed_columns(films: Sequence[FilmRow], failures: Sequence[Failure], paths: Sequence[str]) -> dict[str, Any]:
+    """Return the columns of the rows of films that no image could be made of.
+
+    Args:
+        films: the rows of the films.
+        failures: why, film by film.
+        paths: where their images would lie.
     """
     return {
-        "film_id": film.film_id,
-        "path": path,
-        "label": film.label,
-        "label_index": film.label_index,
-        "group_id": film.group_id,
-        "split": film.split,
-        "status": "ok",
-        "reason": None,
-        "shard": stored_at[0],
-        "index": stored_at[1],
-        "sha256": hashlib.sha256(encoded).hexdigest(),
-        "encoded_bytes": len(encoded),
+        **image_columns(films, 1, [b""] * len(films), shard=None),
+        "path": paths,
+        "status": [failure.status for failure in failures],
+        "reason": [failure.reason for failure in failures],
+        "sha256": [None] * len(films),
+        "encoded_bytes": [None] * len(films),
     }
+
+
+def kept_line(folder: ImageFolder, before: Mapping[str, int], table: pa.Table, unit: str) -> list[str]:
+    """Return a line on what an earlier run had finished; none where it had finished nothing that is still of use.
+
+    Args:
+        folder: where the shards lie.
+        before: the shards that lay there when the run began, as `folder.shards_on_disk()` gave them.
+        table: the rows of the run.
+        unit: what a row is, in the plural.
+    """
+    now = folder.shards_on_disk()
+    of_rows = Counter(table.column("shard").drop_null().to_pylist())
+    kept = [name for name in of_rows if now.get(name) == before.get(name)]  # a file written anew has another number
+    if not kept:
+        return []
+    images = sum(of_rows[name] for name in kept)
+    return [f"{images:,} of {of_rows.total():,} {unit} kept from before: {len(kept):,} of {len(of_rows):,} shards"]
 
 
 def key_of(params: Params, films: Sequence[FilmRow]) -> Any:
@@ -93,17 +153,55 @@ def key_of(params: Params, films: Sequence[FilmRow]) -> Any:
     }
 
 
-def publish(folder: ImageFolder, tables: Sequence[pa.Table], schema: Schema[Row], footer: store.Footer) -> pa.Table:
-    """Write the manifest of the jobs' rows, then delete what it does not claim; return the rows' table.
+def withdraw(folder: ImageFolder) -> None:
+    """Delete the manifest of images that are about to be written over, so that it never claims bytes that are gone.
+
+    A shard's name is its bytes', so new shards come to lie beside those that the old manifest claims; an image
+    file's name is its film's.
+    """
+    if folder.layout == "folder":
+        folder.manifest.unlink(missing_ok=True)
+
+
+def publish(
+    folder: ImageFolder, tables: Iterable[pa.Table], schema: Schema[Row], footer: store.Footer, *, shown: Sequence[str]
+) -> pa.Table:
+    """Write the manifest of the jobs' rows as they come, then delete what it does not claim.
 
     In this order, a run that is killed between the two leaves files too many and none too few. The rows are in
-    the order of the jobs, and so of the films' hashes; one chunk, so that kept shards and new ones give one file.
+    the order of the jobs, and so of the films' hashes. The footer takes up what made the images, and each shard's
+    seal. Of a million rows, the parent keeps what it reports and no more.
+
+    Returns:
+        The rows' `status` and `shard`, and the columns `shown`.
     """
-    table = (pa.concat_tables(tables) if tables else schema.table([])).combine_chunks()
-    store.write(table, schema, folder.manifest, footer)
-    if folder.layout == "shards":
-        keep = {f"{SHARDS}/{name}" for name in table.column("shard").unique().to_pylist()}
-    else:
-        keep = set(table.column("path").to_pylist())
-    folder.remove_others(keep)
+    reported: list[pa.Table] = []
+    kept: set[str] = set()
+    seals: dict[str, str] = {}
+
+    def noted() -> Iterator[pa.Table]:
+        for table in tables:
+            images = table.filter(pc.equal(table.column("status"), "ok"))  # a failed film's row claims no file
+            in_shards = images.column("shard").unique().drop_null().to_pylist()
+            seals.update({name: str(claimed_by(folder.path / SHARDS / name)) for name in in_shards})
+            kept.update(images.column("path").to_pylist() if folder.layout == "folder" else _in_folder(in_shards))
+            reported.append(_dictionary_encoded(table.select(["status", "shard", *shown])))
+            yield table
+
+    store.write_tables(noted(), schema, folder.manifest, lambda: replace(footer, versions=versions(), files=seals))
+    folder.remove_others(kept)
+    empty = _dictionary_encoded(schema.table([]).select(["status", "shard", *shown]))
+    return pa.concat_tables([*reported, empty]).unify_dictionaries()
+
+
+def _in_folder(names: Iterable[str]) -> set[str]:
+    return {f"{SHARDS}/{name}" for name in names}
+
+
+def _dictionary_encoded(table: pa.Table) -> pa.Table:
+    """Return a table with each text once and a number in each row."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            column = table.column(place).cast(pa.dictionary(pa.int32(), pa.string()))
+            table = table.set_column(place, pa.field(field.name, column.type), column)
     return table

@@ -38,6 +38,9 @@ KERMANY_WORDS = {
     "VIRUS": "viral",
     "NORMAL": "normal",
 }
+LONGEST_NAME = 255  # letters of a class or a group: as many as a folder's name has bytes
+LARGEST_CSV = 100_000_000  # bytes; a million films of 100 bytes a line
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 KERMANY_FOLDERS = {"NORMAL": {"normal"}, "PNEUMONIA": {"bacterial", "viral"}}
 
 
@@ -141,6 +144,8 @@ class FolderLabels:
         if not inside:
             return Named(None, None, split, "unlabelled", "the file lies in no folder split/class/ or class/")
         label = inside[0]
+        if (odd := oddity(label)) is not None:
+            return Named(None, None, split, "unlabelled", f"the folder's name {odd}; rename it")
         return Named(label, matched_group(self.group_pattern, path, label), split)
 
 
@@ -172,6 +177,13 @@ class CsvLabels:
             return Named(None, None, delivered_split(path), "unlabelled", "the labels CSV does not list the file")
         group = row.group or matched_group(self.group_pattern, path, str(row.label))
         return Named(row.label, group, row.delivered_split or delivered_split(path))
+
+
+def oddity(name: str) -> str | None:
+    """Return what keeps a name from being a class or a group, or None where nothing does."""
+    if len(name) > LONGEST_NAME:
+        return f"has {len(name):,} letters; expected at most {LONGEST_NAME}"
+    return "holds a control character; expected letters" if CONTROL.search(name) else None
 
 
 def group_reason(pattern: re.Pattern[str] | None) -> str:
@@ -219,22 +231,31 @@ def read_csv(path: Path, pattern: re.Pattern[str] | None) -> CsvLabels:
     Raises:
         StageError: where the file is missing, lacks a column, or has a line that cannot be used.
     """
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise StageError(f"{path}: is no plain file; expected a CSV of path,label[,group][,split]")
     try:
+        if (size := path.stat().st_size) > LARGEST_CSV:
+            raise StageError(f"{path}: has {size:,} bytes; expected at most {LARGEST_CSV:,}; is it the labels CSV?")
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            lines = [(reader.line_num, line) for line in reader]
+            columns = list(reader.fieldnames or [])
+            rows = _csv_rows(reader, columns, path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StageError(f"{path}: cannot be read as CSV ({error}); expected path,label[,group][,split]") from error
-    if not {"path", "label"} <= set(columns):
-        raise StageError(f"{path}: has the columns {columns}; expected path,label[,group][,split]")
-    rows: dict[str, Named] = {}
-    for number, line in lines:
-        where = _csv_path(line, f"{path}: line {number}")
-        if where in rows:
-            raise StageError(f"{path}: line {number} names '{where}' a second time; expected each path once")
-        rows[where] = _csv_row(line, f"{path}: line {number}")
     return CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, "group" in columns)
+
+
+def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: Path) -> dict[str, Named]:
+    if not {"path", "label"} <= set(columns):
+        raise StageError(f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected path,label[,group][,split]")
+    rows: dict[str, Named] = {}
+    for line in reader:
+        where = f"{path}: line {reader.line_num}"
+        film = _csv_path(line, where)
+        if film in rows:
+            raise StageError(f"{where} names '{film}' a second time; expected each path once")
+        rows[film] = _csv_row(line, where)
+    return rows
 
 
 def _csv_path(line: Mapping[str, str | None], where: str) -> str:
@@ -242,8 +263,8 @@ def _csv_path(line: Mapping[str, str | None], where: str) -> str:
     if not text:
         raise StageError(f"{where} has no path; expected one, or no such line")
     path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts:
-        raise StageError(f"{where} names '{text}'; expected a path under the raw folder")
+    if path.is_absolute() or ".." in path.parts or "\0" in text:
+        raise StageError(f"{where} names {text[:LONGEST_NAME]!r}; expected a path under the raw folder")
     return path.as_posix()
 
 
@@ -253,5 +274,9 @@ def _csv_row(line: Mapping[str, str | None], where: str) -> Named:
     if not label:
         raise StageError(f"{where} has no label; expected one, or no such line")
     if split and split not in SPLIT_FOLDERS:
-        raise StageError(f"{where} has the split '{split}'; expected one of {', '.join(SPLIT_FOLDERS)}")
-    return Named(label, (line.get("group") or "").strip() or None, SPLIT_FOLDERS.get(split))
+        raise StageError(f"{where} has the split '{split[:LONGEST_NAME]}'; expected one of {', '.join(SPLIT_FOLDERS)}")
+    group = (line.get("group") or "").strip() or None
+    for column, name in (("label", label), ("group", group or "")):
+        if (odd := oddity(name)) is not None:
+            raise StageError(f"{where} has a {column} that {odd}")
+    return Named(label, group, SPLIT_FOLDERS.get(split))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -12,15 +12,26 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from manifests import shards, store
-from manifests.rows import NORMALIZED, SPLIT, NormalizedRow, SplitRow
+from manifests import shards, source, store
+from manifests.rows import NORMALIZED, SPLIT, SplitRow
 from manifests.shards import ImageFolder
 from stages import paths
-from stages.contract import Machine, Params, Report, Root, Stage, StageError, counts
+from stages.ahead import Ahead
+from stages.contract import Failure, Machine, Params, Report, Retry, Root, Stage, StageError, begin, counts
 from stages.films import codec, decode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
-from stages.folder import Layout, image_columns, image_path, key_of, publish, refuse_stale
+from stages.folder import (
+    Layout,
+    failed_columns,
+    image_columns,
+    image_path,
+    kept_line,
+    key_of,
+    publish,
+    refuse_stale,
+    withdraw,
+)
 
 FILMS_PER_SHARD = 128  # fewer than a shard of copies holds images: small sets keep all workers busy
 
@@ -50,10 +61,11 @@ class NormalizeParams(Params):
 
 @dataclass(frozen=True, slots=True)
 class NormalizeJob:
-    """The films of one shard."""
+    """The films of one shard, and those that would be in it, had they not ended their process."""
 
     shard: str
     films: tuple[SplitRow, ...]
+    failed: tuple[tuple[SplitRow, Failure], ...] = ()
 
 
 def normalize_one(data: bytes, *, params: NormalizeParams) -> tuple[Gray, Placement]:
@@ -67,21 +79,62 @@ def normalize_one(data: bytes, *, params: NormalizeParams) -> tuple[Gray, Placem
     return fit(image, placement), placement
 
 
-def normalize_shard(job: NormalizeJob, *, params: NormalizeParams, raw: Path, root: Root) -> pa.Table:
+def normalize_shard(
+    job: NormalizeJob, *, params: NormalizeParams, raw: Path, root: Root, ahead: Ahead | None = None
+) -> pa.Table:
     """Write a shard's films and return their rows' table."""
-    folder = ImageFolder(root / paths.NORMALIZED, params.layout)
+    folder = ImageFolder(root / paths.NORMALIZED, params.layout, params.model_dump(mode="json"))
     if (table := folder.finished(job.shard, NORMALIZED)) is not None:
         return table
-    rows, images = [], []
-    for index, film in enumerate(job.films):
-        image, placement = normalize_one(read_raw(raw, film), params=params)
-        encoded = codec.encode(image, encoding=params.encoding)
-        path = image_path(film, PurePosixPath(film.path).stem, codec.SUFFIXES[params.encoding])
-        stored_at = (job.shard, index) if params.layout == "shards" else (None, None)
-        columns = image_columns(film, path=path, encoded=encoded, stored_at=stored_at)
-        rows.append(NormalizedRow(**columns, **placement_columns(placement)))
-        images.append(encoded)
-    return folder.write(job.shard, rows, images, NORMALIZED)
+    images, placements = [], []
+    for film in job.films:
+        begin(film.film_id)
+        kept = ahead.take(film.film_id) if ahead is not None else None
+        image, placement = kept or normalize_film(film, params=params, raw=raw)
+        images.append(codec.encode(image, encoding=params.encoding))
+        placements.append(placement_columns(placement))
+    columns = {
+        **image_columns(job.films, 1, images, shard=job.shard if params.layout == "shards" else None),
+        "path": [path_of(film, params) for film in job.films],
+        **{name: [placed[name] for placed in placements] for name in placements[0]},
+    }
+    table = NORMALIZED.table_of(columns, len(images))
+    folder.write(job.shard, table, images)
+    return table
+
+
+def path_of(film: SplitRow, params: NormalizeParams) -> str:
+    """Return where a normalized film lies, or would lie, in the folder layout."""
+    return image_path(film, PurePosixPath(film.path).stem, codec.SUFFIXES[params.encoding])
+
+
+def normalize_job(
+    job: NormalizeJob, *, params: NormalizeParams, raw: Path, root: Root, ahead: Ahead | None = None
+) -> pa.Table:
+    """Write a shard's films and return their rows' table, with the rows of the films that failed."""
+    tables = [normalize_shard(job, params=params, raw=raw, root=root, ahead=ahead)] if job.films else []
+    return pa.concat_tables([*tables, *([failed_table(job.failed, params)] if job.failed else [])])
+
+
+def failed_table(failed: Sequence[tuple[SplitRow, Failure]], params: NormalizeParams) -> pa.Table:
+    """Return a row for each film that no image could be made of."""
+    films = [film for film, _ in failed]
+    columns = failed_columns(films, [failure for _, failure in failed], [path_of(film, params) for film in films])
+    return NORMALIZED.table_of(columns, len(films))
+
+
+def normalize_film(film: SplitRow, *, params: NormalizeParams, raw: Path) -> tuple[Gray, Placement]:
+    """Return a film of the split in the frame, and how it came there.
+
+    Raises:
+        StageError: where the film is gone, is not what the audit saw, or was usable to the audit's codecs alone.
+    """
+    try:
+        return normalize_one(read_raw(raw, film), params=params)
+    except decode.DecodeError as error:
+        raise StageError(
+            f"{raw / film.path}: the audit could read it, now it is {error.status} ({error}); run the audit again"
+        ) from error
 
 
 def read_raw(raw: Path, film: SplitRow) -> bytes:
@@ -91,9 +144,9 @@ def read_raw(raw: Path, film: SplitRow) -> bytes:
         StageError: where the film is gone or is not what the audit saw.
     """
     try:
-        data = (raw / film.path).read_bytes()
-    except OSError as error:
-        raise StageError(f"{raw / film.path}: cannot be read ({error.strerror}); run the audit again") from error
+        data = source.read(raw / film.path)
+    except source.SourceError as error:
+        raise StageError(f"{raw / film.path}: cannot be read ({error}); run the audit again") from error
     found = hashlib.sha256(data).hexdigest()
     if found != film.film_id:
         raise StageError(
@@ -121,11 +174,26 @@ def placement_columns(placement: Placement) -> dict[str, Any]:
 def jobs_of(films: Sequence[SplitRow], params: NormalizeParams) -> list[NormalizeJob]:
     """Return a job per shard; the shard's name carries all that decides its bytes."""
     by_id = {film.film_id: film for film in films}
-    jobs = []
-    for prefix, ids in shards.plan(by_id, films_per_shard=FILMS_PER_SHARD).items():
-        inside = tuple(by_id[film_id] for film_id in ids)
-        jobs.append(NormalizeJob(shards.shard_name(prefix, key_of(params, inside)), inside))
-    return jobs
+    per_shard = shards.films_per_shard(1, params.frame.pixels, at_most=FILMS_PER_SHARD)
+    planned = shards.plan(by_id, films_per_shard=per_shard)
+    return [job_of(prefix, [by_id[film_id] for film_id in ids], params) for prefix, ids in planned.items()]
+
+
+def job_of(prefix: str, films: Sequence[SplitRow], params: NormalizeParams) -> NormalizeJob:
+    """Return the job of some films that share a prefix of their hashes."""
+    return NormalizeJob(shards.shard_name(prefix, key_of(params, films)), tuple(films))
+
+
+def alone(job: NormalizeJob, film_id: str, *, params: NormalizeParams) -> NormalizeJob:
+    """Return the job of one of a job's films."""
+    return job_of(shards.prefix_of(job.shard), [film for film in job.films if film.film_id == film_id], params)
+
+
+def without(job: NormalizeJob, failures: Mapping[str, Failure], *, params: NormalizeParams) -> NormalizeJob:
+    """Return a job without some films: its shard has the name that the others' bytes give it."""
+    films = [film for film in job.films if film.film_id not in failures]
+    failed = tuple((film, failures[film.film_id]) for film in job.films if film.film_id in failures)
+    return replace(job_of(shards.prefix_of(job.shard), films, params), failed=failed)
 
 
 def raw_folder(facts: Mapping[str, Any], root: Root, machine: Machine) -> Path:
@@ -137,28 +205,36 @@ def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:
     """Normalize every film that has a split."""
     films = [film for film in store.read(SPLIT, root / paths.SPLIT) if film.status == "ok"]
     refuse_stale(paths.SPLIT, paths.AUDIT, root=root, stage="split")
-    facts = store.read_footer(root / paths.SPLIT).facts
-    work = partial(normalize_shard, params=params, raw=raw_folder(facts, root, machine), root=root)
+    divided = store.read_footer(root / paths.SPLIT)
+    raw = raw_folder(divided.facts, root, machine)
+    work = partial(normalize_job, params=params, raw=raw, root=root, ahead=machine.ahead)
     jobs = jobs_of(films, params)
-    tables = machine.fan_out(work, jobs, unit="films", weigh=lambda job: len(job.films))
+    folder = ImageFolder(root / paths.NORMALIZED, params.layout)
+    before = folder.shards_on_disk()
+    retry = Retry(alone=partial(alone, params=params), without=partial(without, params=params))
+    withdraw(folder)
+    tables = machine.fan_out(work, jobs, unit="films", weigh=lambda job: len(job.films), retry=retry)
     footer = store.Footer(
         params=params.model_dump(mode="json"),
         sources={path: store.file_sha256(root / path) for path in (paths.AUDIT, paths.SPLIT)},
-        facts={**facts, "frame": {"height": params.height, "width": params.width}},
+        facts={**divided.facts, "frame": {"height": params.height, "width": params.width}},
+        recipes=divided.recipes_with("split"),
     )
-    table = publish(ImageFolder(root / paths.NORMALIZED, params.layout), tables, NORMALIZED, footer)
+    table = publish(folder, tables, NORMALIZED, footer, shown=("lost", "padded"))
     return Report(
         done=len(films),
         unit="films",
         set_aside=counts(table.column("status").to_pylist()),
-        lines=_lines(table, params),
+        lines=[*kept_line(folder, before, table, "films"), *_lines(table, params)],
         written=(paths.NORMALIZED_MANIFEST,),
     )
 
 
 def _lines(table: pa.Table, params: NormalizeParams) -> list[str]:
-    lost = table.column("lost").to_numpy()
-    padded = table.column("padded").to_numpy()
+    lost = table.column("lost").drop_null().to_numpy()
+    padded = table.column("padded").drop_null().to_numpy()
+    if not len(lost):
+        return []
     return [
         f"policy {params.policy} into {params.height} x {params.width} (height x width): "
         f"{lost.mean():.1%} of the films' area cut away, {padded.mean():.1%} of the frames black, "

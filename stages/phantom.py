@@ -55,7 +55,8 @@ class PhantomParams(Params):
     @field_validator("out")
     @classmethod
     def _out_has_a_name(cls, text: str) -> str:
-        if PurePath(text).name in {"", ".."}:
+        path = PurePath(text)
+        if not path.name or path.is_absolute() or ".." in path.parts:
             raise ValueError(f"is {text!r}; expected the name of a folder under the root")
         return text
 
@@ -122,7 +123,7 @@ def run(params: PhantomParams, root: Root, machine: Machine) -> Report:
     if not params.force:
         _refuse_what_is_there(folder)
     films = planned(params)
-    sizes = machine.fan_out(partial(phantom_one, folder=folder, seed=params.seed), films, unit="films")
+    sizes = list(machine.fan_out(partial(phantom_one, folder=folder, seed=params.seed), films, unit="films"))
     store.write_bytes(truth, truth_table(films).encode())
     return Report(
         done=len(films),

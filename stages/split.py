@@ -148,8 +148,8 @@ def _figures(rows: Sequence[SplitRow]) -> dict[str, Any]:
     }
 
 
-def run(params: SplitParams, root: Root, _machine: Machine) -> Report:
-    """Assign every film that the audit passed and write the manifest and the summary."""
+def divide(params: SplitParams, root: Root) -> tuple[list[SplitRow], dict[str, str]]:
+    """Assign every film that the audit passed, write the manifest, and return its rows and each group's cluster."""
     audited = store.read(AUDITED, root / paths.AUDIT)
     usable = [row for row in audited if row.status == "ok"]
     if not usable:
@@ -161,12 +161,20 @@ def run(params: SplitParams, root: Root, _machine: Machine) -> Report:
     if crossing:
         raise StageError(f"{paths.SPLIT}: patients {crossing[:3]} lie in several splits; expected none; please report")
     source = root / paths.AUDIT
+    told = store.read_footer(source)
     footer = store.Footer(
         params=params.model_dump(mode="json"),
         sources={paths.AUDIT: store.file_sha256(source)},
-        facts=store.read_footer(source).facts,
+        facts=told.facts,
+        recipes=told.recipes_with("audit"),
     )
     store.write(rows, SPLIT, root / paths.SPLIT, footer)
+    return rows, cluster
+
+
+def run(params: SplitParams, root: Root, _machine: Machine) -> Report:
+    """Assign every film that the audit passed and write the manifest and the summary."""
+    rows, cluster = divide(params, root)
     summary = summarize(rows, cluster, params)
     store.write_json(root / paths.SPLIT_SUMMARY, summary)
     return Report(

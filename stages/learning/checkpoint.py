@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from manifests.store import TOOL_VERSION, written_aside
+from manifests.store import LARGEST_SIDE, TOOL_VERSION, written_aside
 from stages.contract import StageError
 from stages.films.frame import Frame
 from stages.learning.networks import blank
@@ -79,6 +80,8 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     """
     if not path.exists():
         raise StageError(f"{path}: not found; run train first")
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise StageError(f"{path}: is no plain file; run train again")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -89,7 +92,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
         return _assembled(metadata, weights, device)
     except KeyError as error:
         raise StageError(f"{path}: its metadata has no {error}; expected a network that train wrote") from error
-    except (ValueError, RuntimeError, StageError) as error:
+    except (ValueError, TypeError, RuntimeError, OverflowError, RecursionError, StageError) as error:
         raise StageError(f"{path}: does not fit this version's networks ({error}); run train again") from error
 
 
@@ -98,7 +101,11 @@ def _assembled(metadata: Mapping[str, str], weights: Mapping[str, torch.Tensor],
     own = ("network", "classes", "height", "width", "mean", "std")
     name, classes, height, width, mean, std = (metadata[key] for key in own)
     names = tuple(json.loads(classes))
+    if not all(isinstance(known, str) for known in names) or not math.isfinite(float(mean)) or not float(std) > 0:
+        raise ValueError(f"classes {classes[:80]}, mean {mean[:20]} and standard deviation {std[:20]} make no sense")
     frame = Frame(height=int(height), width=int(width))
+    if not (0 < frame.height <= LARGEST_SIDE and 0 < frame.width <= LARGEST_SIDE):
+        raise ValueError(f"frame {height[:20]} x {width[:20]}; expected sides of 1 to {LARGEST_SIDE}")
     network = blank(name, frame, len(names))
     network.load_state_dict(weights, strict=True, assign=True)
     return Checkpoint(

@@ -26,6 +26,9 @@ NOT_PROVIDED: Mapping[str, str] = {
 SPLIT_NAMES: Mapping[str, str] = {"leak_probe": "leak probe", "none": "in no delivered split"}
 
 
+MOST_CLASSES = 40  # that a plot shows; a data set of a class per film would take minutes to draw, and show nothing
+
+
 def render(template: str, **values: Any) -> str:
     """Return the page that a template of `templates/` makes of the values.
 
@@ -96,7 +99,10 @@ def audit_page(summary: Figures) -> str:
     return render("audit", summary=summary, shortcut_plots=shortcuts, size_plot=_size_plot(summary))
 
 
-def _recall_plot(splits: Figures, classes: list[str]) -> Markup:
+def _recall_plot(splits: Figures, classes: list[str]) -> Markup | None:
+    """Return a plot of each class's recall in each split, or None where the classes are too many to be seen."""
+    if len(classes) > MOST_CLASSES:
+        return None
     series = [
         Dots(
             split_name(split),
@@ -116,7 +122,7 @@ def _recall_plot(splits: Figures, classes: list[str]) -> Markup:
 def _shortcut_plot(split: str, found: Figures) -> Markup | None:
     """Return a plot of the AUC of each feature for each class, or None where there is nothing to plot."""
     classes = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
-    if not classes:
+    if not 0 < len(classes) <= MOST_CLASSES:
         return None
     series = [
         Dots(name, {feature: auc for feature, by_class in found.items() if (auc := by_class.get(name)) is not None})
@@ -137,7 +143,7 @@ def _size_plot(summary: Figures) -> Markup | None:
     sizes: dict[str, list[tuple[int, int]]] = {name: [] for name in summary.get("classes") or ()}
     for film in summary.get("films") or ():
         sizes.setdefault(str(film["label"]), []).append((film["width"], film["height"]))
-    if not any(sizes.values()):
+    if not any(sizes.values()) or len(sizes) > MOST_CLASSES:
         return None
     frame = summary.get("frame")
     return plots.size_plot(

@@ -7,6 +7,8 @@ from the films at hand: films of different patients tell how alike two films are
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +20,40 @@ MOST = 0.998  # from here on, a pair is always called the same radiograph, and t
 FALSE_PAIRS = 0.5  # expected number of pairs of different patients above the threshold
 
 
-def descriptors(thumbnails: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    """Return unit vectors whose products are correlations of thumbnails.
+class Vectors(Protocol):
+    """Unit vectors of films whose products are correlations, some of them at a time; an array will do."""
 
-    Args:
-        thumbnails: grey levels, shape (SIDE, SIDE) each.
+    def __len__(self) -> int: ...
+    def __getitem__(self, films: Any, /) -> NDArray[np.float32]: ...
 
-    Returns:
-        Shape (n, SIDE x SIDE); a blank film gives zeros and so correlates with nothing.
+
+@dataclass(frozen=True, slots=True)
+class Descriptors:
+    """The vectors of thumbnails, made when they are asked for: at 50,000 films all of them take 200 MB.
+
+    Attributes:
+        thumbnails: grey levels, shape (n, SIDE x SIDE).
     """
-    vectors = np.zeros((len(thumbnails), SIDE * SIDE), np.float32)
-    for place, thumbnail in enumerate(thumbnails):  # one by one: a second copy of all is 200 MB at 50,000 films
-        levels = thumbnail.reshape(-1).astype(np.float32)
-        levels -= levels.mean()
-        vectors[place] = levels / (np.linalg.norm(levels) or 1)
-    return vectors
+
+    thumbnails: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        """Return how many films there are."""
+        return len(self.thumbnails)
+
+    def __getitem__(self, films: Any, /) -> NDArray[np.float32]:
+        """Return the vectors of some films; a blank film gives zeros and so correlates with nothing.
+
+        Args:
+            films: a slice or an array of indices.
+        """
+        levels = self.thumbnails[films].astype(np.float32)
+        levels -= levels.mean(axis=1, keepdims=True)
+        lengths = np.linalg.norm(levels, axis=1, keepdims=True)
+        return np.asarray(levels / np.where(lengths == 0, 1, lengths), np.float32)
 
 
-def calibrated_threshold(vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int = 0) -> float | None:
+def calibrated_threshold(vectors: Vectors, groups: Sequence[str], *, seed: int = 0) -> float | None:
     """Return the correlation above which pairs of different patients hardly ever come.
 
     Each film's nearest neighbour among the films of other groups is a draw of the largest of n correlations.
@@ -60,26 +78,26 @@ def calibrated_threshold(vectors: NDArray[np.float32], groups: Sequence[str], *,
 
 
 def nearest_other_group(
-    vectors: NDArray[np.float32], groups: Sequence[str], *, seed: int, sample: int = 2000
+    vectors: Vectors, groups: Sequence[str], *, seed: int, sample: int = 2000
 ) -> NDArray[np.float32]:
     """Return the largest correlation below MOST with a film of another group, of at most `sample` films."""
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     chosen = np.random.Generator(np.random.Philox(key=seed)).permutation(len(codes))[:sample]
     nearest = np.full(len(chosen), -1.0, np.float32)
+    sampled = vectors[chosen]
     for start in range(0, len(codes), BLOCK):
         block = slice(start, start + BLOCK)
-        correlation = vectors[chosen] @ vectors[block].T
+        correlation = sampled @ vectors[block].T
         correlation[(codes[chosen][:, None] == codes[block][None, :]) | (correlation >= MOST)] = -1
         nearest = np.maximum(nearest, correlation.max(axis=1))
     return nearest
 
 
-def pairs_above(vectors: NDArray[np.float32], threshold: float) -> Iterator[tuple[int, int]]:
+def pairs_above(vectors: Vectors, threshold: float) -> Iterator[tuple[int, int]]:
     """Yield the pairs (first, second), first < second, whose correlation reaches the threshold."""
     for start in range(0, len(vectors), BLOCK):
         rows = vectors[start : start + BLOCK]
         for other in range(start, len(vectors), BLOCK):
             correlation = rows @ vectors[other : other + BLOCK].T
-            for first, second in np.argwhere(correlation >= threshold).tolist():
-                if start + first < other + second:
-                    yield start + first, other + second
+            found = np.argwhere(correlation >= threshold) + np.array([start, other])
+            yield from map(tuple, found[found[:, 0] < found[:, 1]].tolist())

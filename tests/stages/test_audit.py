@@ -6,6 +6,8 @@ import dataclasses
 import hashlib
 import json
 import os
+import socket
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from manifests import store
 from manifests.rows import AUDITED, AuditedRow
-from stages import audit, paths
+from stages import audit, normalize, paths
 from stages.contract import Machine, StageError
 from stages.films.frame import Gray
 from stages.statistics.duplicates import SIDE
@@ -229,6 +231,97 @@ def test_a_set_of_bad_files_alone_is_audited_all_the_same(tmp_path: Path, raw: P
     assert summary_of(tmp_path)["usable"] == 0
 
 
+def test_a_file_of_100_gb_is_a_row_and_is_not_read(raw: Path) -> None:
+    with (raw / "x.jpeg").open("wb") as file:
+        file.truncate(100_000_000_000)  # sparse: it takes no room
+    examined = audit.audit_one("x.jpeg", raw=raw)
+    assert (examined.status, examined.film_id, examined.file_bytes) == ("too_large", None, 100_000_000_000)
+    assert examined.reason == "found 100000000000 bytes; expected at most 300000000"
+
+
+@pytest.mark.parametrize("name", ["a\0b.jpeg", "x" * 300 + ".jpeg"])
+def test_a_name_that_no_file_can_have_is_unreadable(raw: Path, name: str) -> None:
+    examined = audit.audit_one(name, raw=raw)
+    assert examined.status == "unreadable"
+    assert examined.reason
+
+
+def test_a_socket_and_a_device_are_rows_and_nothing_waits_for_them(
+    tmp_path: Path, raw: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(raw)  # a socket's path has 108 bytes at most
+        listener.bind("socket.jpeg")
+    (raw / "zero.jpeg").symlink_to("/dev/zero")
+    (raw / "random.jpeg").symlink_to("/dev/random")
+    rows = audited_rows(tmp_path, machine)
+    assert {path: row.status for path, row in rows.items()} == dict.fromkeys(
+        ("random.jpeg", "socket.jpeg", "zero.jpeg"), "unreadable"
+    )
+    assert {row.reason for row in rows.values()} == {"found a pipe, socket or device; expected a file"}
+
+
+def test_a_file_that_two_names_spell_alike_is_two_rows(
+    tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile
+) -> None:
+    film_file(raw / "a/caf\\xe9.png", 1)
+    film_file(raw / "a/other.png", 2)
+    (raw / "a/zwin.png").write_bytes((raw / "a/caf\\xe9.png").read_bytes())
+    try:
+        Path(os.fsdecode(os.fsencode(raw) + b"/a/caf\xe9.png")).write_bytes(b"junk")
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    audit.run(audit.AuditParams(), tmp_path, machine)
+    found = [(row.path, row.status) for row in store.read(AUDITED, tmp_path / paths.AUDIT)]
+    assert sorted(found) == [
+        ("a/caf\\xe9.png", "ok"),
+        ("a/caf\\xe9.png", "unreadable"),
+        ("a/other.png", "ok"),
+        ("a/zwin.png", "duplicate"),
+    ]
+
+
+NAMES = ["two\nlines.png", "quo\"te's.png", "<script>alert(1)</script>.png", "tab\tstop.png", "\x1b[2J.png", "-rf.png"]
+
+
+def test_odd_names_are_kept_as_they_are_and_shown_as_text(
+    tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile
+) -> None:
+    for seed, name in enumerate(NAMES):
+        (raw / "a").mkdir(exist_ok=True)
+        film_file(raw / "a" / name, seed // 2)
+    rows = audited_rows(tmp_path, machine)
+    assert set(rows) == {f"a/{name}" for name in NAMES}
+    assert Counter(row.status for row in rows.values()) == {"ok": 3, "duplicate": 3}
+    page = (tmp_path / paths.AUDIT_PAGE).read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_any_bytes_are_a_row_and_what_is_ok_becomes_a_frame(tmp_path: Path) -> None:
+    """The promise of the audit: whoever passes it is in the data set, and nothing surprises a later stage."""
+
+    @settings(max_examples=200)
+    @given(
+        start=st.sampled_from(
+            [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM", b"P5\n", b"P6 ", b"P4\n"]
+        ),
+        size=st.sampled_from([b"", b"9 9\n255\n", b"12 8 65535 ", b"16 16\n"]),
+        rest=st.binary(max_size=400),
+    )
+    def holds(start: bytes, size: bytes, rest: bytes) -> None:
+        data = start + size + rest
+        (tmp_path / "x").write_bytes(data)
+        examined = audit.audit_one("x", raw=tmp_path)
+        assert (examined.reason is None) is (examined.status == "ok")
+        assert examined.film_id == hashlib.sha256(data).hexdigest()
+        if examined.status == "ok":
+            image, _ = normalize.normalize_one(data, params=normalize.NormalizeParams())
+            assert image.shape == (256, 300)
+
+    holds()
+
+
 # --- folders ---------------------------------------------------------------------------------------------------
 
 
@@ -248,6 +341,64 @@ def test_a_folder_that_is_linked_beside_itself_is_read_once_under_its_own_name(r
     (raw / "a").symlink_to(raw / "m")
     (raw / "z").symlink_to(raw / "m")
     assert audit.files_under(raw) == ["m/x.png"]
+
+
+def test_a_folder_keeps_its_own_name_where_a_link_to_it_comes_first(raw: Path, film_file: FilmFile) -> None:
+    film_file(raw / "z/deep/x.png", 1)
+    (raw / "a").mkdir()
+    (raw / "a/link").symlink_to(raw / "z/deep")
+    assert audit.files_under(raw) == ["z/deep/x.png"]
+
+
+def test_a_link_to_a_folder_that_holds_the_raw_folder_is_a_row_and_is_not_followed(
+    tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile
+) -> None:
+    film_file(raw / "a/x.png", 1)
+    (raw / "root").symlink_to("/")
+    (raw / "a/up").symlink_to(tmp_path)
+    rows = audited_rows(tmp_path, machine)
+    assert {path: row.status for path, row in rows.items()} == {
+        "a/up": "unreadable",
+        "a/x.png": "ok",
+        "root": "unreadable",
+    }
+    assert "a link to one that holds the raw folder" in str(rows["root"].reason)
+
+
+def test_folders_may_be_nested_deeper_than_any_stack_or_system_call(
+    tmp_path: Path, raw: Path, machine: Machine, encoded: Encoded, draw: Draw
+) -> None:
+    """A path of 10,000 bytes cannot be opened at once; its film is a film like any other."""
+    name = "n" * 99
+    folder = os.open(raw, os.O_RDONLY)
+    try:
+        for depth in range(1500):
+            part = name if depth < 100 else "d"
+            os.mkdir(part, dir_fd=folder)
+            inner = os.open(part, os.O_RDONLY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        with os.fdopen(os.open("x.png", os.O_WRONLY | os.O_CREAT, dir_fd=folder), "wb") as file:
+            file.write(encoded(draw(1)))
+    finally:
+        os.close(folder)
+    try:
+        (row,) = audited_rows(tmp_path, machine).values()
+    finally:
+        subprocess.run(["rm", "-rf", raw], check=True)  # what pytest removes folders with recurses
+    assert len(row.path) > 10_000
+    assert row.status == "ok"
+
+
+def test_a_folder_that_cannot_be_listed_is_a_row(
+    tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile
+) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may list every folder")
+    film_file(raw / "a/x.png", 1)
+    (raw / "locked").mkdir(mode=0)
+    rows = audited_rows(tmp_path, machine)
+    assert {path: row.status for path, row in rows.items()} == {"a/x.png": "ok", "locked": "unreadable"}
 
 
 def test_junk_folders_make_no_classes(tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile) -> None:

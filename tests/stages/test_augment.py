@@ -375,3 +375,15 @@ def test_a_split_made_after_the_films_were_normalized_is_not_mistaken_for_theirs
     split.run(split.SplitParams(seed=1), project, machine)
     with pytest.raises(StageError, match=r"made from another data/split/manifest\.parquet; run normalize again"):
         augment.run(FEW, project, machine)
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [b"", b"P5\n", b"P5\n9\n255\n", b"P5\nx y\n255\n", b"P5\n9 9\n255\n" + bytes(81), b"\xff\xd8\xff", b"junk"],
+)
+def test_a_normalized_film_that_is_no_image_of_the_frame_ends_the_run_in_one_line(
+    project: Path, encoded: bytes
+) -> None:
+    film, *_ = store.read(NORMALIZED, project / paths.NORMALIZED_MANIFEST)
+    with pytest.raises(StageError, match="run normalize again"):
+        augment.pixels_of(film, encoded, Frame(height=32, width=40))

@@ -100,9 +100,9 @@ def write_images(root: Path, images_of: Sequence[tuple[Any, bytes]], schema: Sch
     if layout == "shards":
         rows = [replace(row, shard=f"{place % 2}.parquet", index=place // 2) for place, row in enumerate(rows)]
         for part in range(2):
-            folder.write(f"{part}.parquet", rows[part::2], images[part::2], schema)
+            folder.write(f"{part}.parquet", schema.table(rows[part::2]), images[part::2])
     else:
-        folder.write("", rows, images, schema)
+        folder.write("", schema.table(rows), images)
     facts = {"classes": list(CLASSES), "frame": {"height": FRAME.height, "width": FRAME.width}}
     store.write(rows, schema, folder.manifest, store.Footer(params={"layout": layout}, facts=facts))
 
@@ -247,6 +247,15 @@ def test_the_confusion_table_holds_the_last_split_for_dvc_plots(root: Path, mach
         found = list(csv.DictReader(file))
     rows = [row for row in store.read(PREDICTIONS, root / paths.PREDICTIONS) if row.split == "test"]
     assert found == [{"actual": row.label, "predicted": row.predicted} for row in rows]
+
+
+def test_no_class_is_a_formula_to_the_spreadsheet_that_opens_the_confusion_table(root: Path, machine: Machine) -> None:
+    evaluate.run(QUICK, root, machine)
+    first, *_ = store.read(PREDICTIONS, root / paths.PREDICTIONS)
+    formulas = [replace(first, label="=cmd|' /C calc'!A0"), replace(first, label="normal", predicted="@SUM(1)")]
+    lines = evaluate.confusion_csv(formulas).decode().splitlines()
+    assert lines[1].startswith("'=cmd|")
+    assert lines[2] == "normal,'@SUM(1)"
 
 
 def test_only_what_scores_the_test_films_is_noted_as_a_look_at_them(root: Path, machine: Machine) -> None:

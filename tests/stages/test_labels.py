@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -220,6 +221,13 @@ def test_a_file_that_the_csv_does_not_list_is_unlabelled(tmp_path: Path) -> None
         ("label,path\nill\n", "line 2 has no path"),
         ("path,label\n ,ill\n", "line 2 has no path"),
         ("path,label,split\na.png,ill,dev\n", "line 2 has the split 'dev'; expected one of train"),
+        ("path,label\na\0b.png,ill\n", r"line 2 names 'a\\x00b.png'; expected a path under the raw folder"),
+        ("path,label\na.png,i\0ll\n", "line 2 has a label that holds a control character"),
+        ('path,label\na.png,"i\nll"\n', "line 3 has a label that holds a control character"),
+        ("path,label,group\na.png,ill,\x1b[2J\n", "line 2 has a group that holds a control character"),
+        (f"path,label\na.png,{'i' * 256}\n", "line 2 has a label that has 256 letters; expected at most 255"),
+        (f"path,label\na.png,{'i' * 1_000_000}\n", "cannot be read as CSV"),
+        (f"{'x' * 100_000}\na.png\n", "has the columns"),
     ],
 )
 def test_a_csv_that_cannot_be_used_says_where_and_why(tmp_path: Path, text: str, says: str) -> None:
@@ -239,6 +247,28 @@ def test_a_csv_that_is_missing_or_in_another_encoding_says_so(tmp_path: Path) ->
         read_csv(tmp_path / "labels.csv", None)
     with pytest.raises(StageError, match="cannot be read as CSV"):
         csv_labels(tmp_path, "path,label\nä.png,ill\n", encoding="utf-16")
+
+
+def test_a_csv_that_is_no_file_or_has_gigabytes_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(StageError, match=r"pipe\.csv: is no plain file"):
+        read_csv(tmp_path / "pipe.csv", None)
+    with (tmp_path / "vast.csv").open("wb") as file:
+        file.truncate(10_000_000_000)
+    with pytest.raises(StageError, match=r"vast\.csv: has 10,000,000,000 bytes; expected at most 100,000,000"):
+        read_csv(tmp_path / "vast.csv", None)
+
+
+def test_what_begins_as_a_formula_or_holds_markup_is_a_name_like_any_other(tmp_path: Path) -> None:
+    labels = csv_labels(tmp_path, "path,label\na.png,=1+1\nb.png,<script>alert(1)</script>\n")
+    assert labels.name("a.png").label == "=1+1"
+    assert labels.name("b.png").label == "<script>alert(1)</script>"
+
+
+def test_a_folder_whose_name_holds_control_characters_is_no_class() -> None:
+    named = FolderLabels("folder names", None).name("train/il\nl/a.png")
+    assert (named.label, named.status) == (None, "unlabelled")
+    assert "control character" in str(named.reason)
 
 
 def chosen(raw: Path, *paths: str, source: str = "auto") -> tuple[str, str]:

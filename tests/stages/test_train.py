@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from manifests import store
-from manifests.columns import ManifestError
+from manifests.columns import ManifestError, columns_of
 from manifests.rows import NORMALIZED, AugmentedRow, ImageRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
 from stages.contract import Machine, StageError
@@ -110,7 +110,7 @@ def write_set(root: Path, layout: Layout = "shards") -> list[NormalizedRow]:
     splits: list[Split] = ["train" if number < 12 else "val" for number in range(18)]
     images = [encode(pixels(number % 3, number), encoding="pgm") for number in range(18)]
     films = [film_row(number, split, images[number], layout) for number, split in enumerate(splits)]
-    ImageFolder(root / "data/normalized", layout).write("films.parquet", films, images, NORMALIZED)
+    ImageFolder(root / "data/normalized", layout).write("films.parquet", NORMALIZED.table(films), images)
     write_films(root, layout, films)
     sources = [(film, copy) for film in films if film.split == "train" for copy in range(3)]
     copies = [
@@ -118,7 +118,7 @@ def write_set(root: Path, layout: Layout = "shards") -> list[NormalizedRow]:
     ]
     rows = [copy_row(*source, index, copies[index]) for index, source in enumerate(sources)]
     folder = ImageFolder(root / "data/augmented", layout)
-    folder.write("copies.parquet", rows, copies, AUGMENTED)
+    folder.write("copies.parquet", AUGMENTED.table(rows), copies)
     store.write(rows, AUGMENTED, folder.manifest, store.Footer(params={"layout": layout}))
     return films
 
@@ -235,7 +235,8 @@ def test_sets_that_cannot_be_learned_from_are_refused(
 
 
 def test_films_that_were_set_aside_are_not_used(tmp_path: Path, films: list[NormalizedRow]) -> None:
-    bad = replace(films[-1], status="truncated", reason="cut off")
+    nothing: dict[str, Any] = {field.name: None for field in columns_of(NormalizedRow) if field.column.if_ok}
+    bad = replace(films[-1], status="crashed", reason="SIGSEGV", **nothing)
     write_films(tmp_path, "shards", [*films[:-1], bad])
 
     run(replace_params(QUICK, epochs=1), tmp_path, machine())

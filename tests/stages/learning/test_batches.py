@@ -66,7 +66,7 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ImageFolder,
     rows = [row_of(number, image, request.param) for number, image in enumerate(images)]
     for start in range(0, COUNT, 4):
         part = slice(start, start + 4)
-        folder.write(f"part-{start // 4}.parquet", rows[part], images[part], NORMALIZED)
+        folder.write(f"part-{start // 4}.parquet", NORMALIZED.table(rows[part]), images[part])
     return folder, rows
 
 
@@ -95,7 +95,7 @@ def test_an_image_of_another_frame_is_named(stored: tuple[ImageFolder, list[Norm
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
     folder = ImageFolder(tmp_path, "folder")
     row = row_of(0, b"no image", "folder")
-    folder.write("", [row], [b"no image"], NORMALIZED)
+    folder.write("", NORMALIZED.table([row]), [b"no image"])
 
     with pytest.raises(StageError, match=r"train/0\.pgm: .*run the stage that wrote it again"):
         resident(folder, [row], FRAME, silent)

@@ -1,7 +1,13 @@
+import contextlib
+import os
+import pickle
+import struct
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -95,13 +101,91 @@ def test_somebody_elses_safetensors_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "model.safetensors", CPU)
 
 
-@pytest.mark.parametrize(("key", "value"), [("network", "vgg"), ("network", "alexnet"), ("classes", '["one"]')])
-def test_weights_of_another_network_are_refused(checkpoint: Checkpoint, tmp_path: Path, key: str, value: str) -> None:
-    path = tmp_path / "model.safetensors"
+def saved_with(key: str, value: str, checkpoint: Checkpoint, folder: Path) -> Path:
+    """Return weights whose metadata say something else."""
+    path = folder / "model.safetensors"
     save(path, checkpoint)
     with safe_open(path, framework="pt") as file:
         metadata, weights = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     save_file(weights, path, {**metadata, key: value})
+    return path
+
+
+@pytest.mark.parametrize(("key", "value"), [("network", "vgg"), ("network", "alexnet"), ("classes", '["one"]')])
+def test_weights_of_another_network_are_refused(checkpoint: Checkpoint, tmp_path: Path, key: str, value: str) -> None:
+    path = saved_with(key, value, checkpoint, tmp_path)
 
     with pytest.raises(StageError, match=r"does not fit this version's networks"):
+        load(path, CPU)
+
+
+def with_header(header: bytes, *, claimed: int | None = None) -> bytes:
+    return struct.pack("<Q", len(header) if claimed is None else claimed) + header
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x80\x04\x95" + pickle.dumps(Path("x")),
+        with_header(b"{}", claimed=2**63),
+        with_header(b"{}", claimed=10**9),
+        with_header(b"[" * 100_000),
+        with_header(b'{"weight": {"dtype": "F32", "shape": [1000000000000], "data_offsets": [0, 4000000000000]}}'),
+        with_header(b'{"weight": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}') + bytes(4),
+        with_header(b'{"__metadata__": {"network": 7}}'),
+        with_header(b"\xff\xfe"),
+    ],
+    ids=lambda data: repr(data[:24]),
+)
+def test_weights_of_a_stranger_run_no_code_and_take_no_memory(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(StageError, match="not a safetensors file"):
+        load(tmp_path / "model.safetensors", CPU)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", "[" * 100_000),
+        ("classes", "7"),
+        ("classes", "[1, 2, 3]"),
+        ("classes", '{"a": 1}'),
+        ("height", "1000000000000"),
+        ("height", "-5"),
+        ("height", "9" * 5000),
+        ("width", "many"),
+        ("mean", "nan"),
+        ("std", "0"),
+        ("std", "nan"),
+        ("network", "x" * 10),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_metadata_of_a_stranger_is_refused_in_one_line(
+    checkpoint: Checkpoint, tmp_path: Path, key: str, value: str
+) -> None:
+    path = saved_with(key, value, checkpoint, tmp_path)
+    with pytest.raises(StageError, match=r"does not fit this version's networks"):
+        load(path, CPU)
+
+
+def test_a_pipe_in_place_of_the_model_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.safetensors")
+    with pytest.raises(StageError, match="is no plain file"):
+        load(tmp_path / "model.safetensors", CPU)
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(places=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_model_whose_head_is_spoilt_is_loaded_or_refused(
+    checkpoint: Checkpoint, tmp_path: Path, places: list[tuple[int, int]]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    save(path, checkpoint)
+    with path.open("r+b") as file:
+        for place, value in places:
+            file.seek(place)
+            file.write(bytes([value]))
+    with contextlib.suppress(StageError):
         load(path, CPU)

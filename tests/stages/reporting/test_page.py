@@ -160,6 +160,81 @@ def test_names_from_the_data_are_shown_as_text() -> None:
     assert "<alexnet>" in read(evaluation("train")).text
 
 
+HARMFUL = (
+    "<script>alert(1)</script>",
+    "</title></style></svg><script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "javascript:alert(1)",
+    "]]><script>alert(1)</script>",
+    "<!--",
+    "{{ 7 * 7 }}{% raw %}",
+    "two\nlines\r\nand\ta tab",
+    "&lt;script&gt;",
+    "\N{RIGHT-TO-LEFT OVERRIDE}txt.exe",
+    "$\\frac{1}{0}$",
+)
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Return nested figures with every text replaced that has another name."""
+    if isinstance(value, Mapping):
+        return {names.get(key, key): renamed(inner, names) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [renamed(inner, names) for inner in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("harmful", HARMFUL, ids=repr)
+def test_a_page_shows_what_was_made_to_harm_and_does_nothing_of_it(harmful: str) -> None:
+    """Classes, paths, reasons and patients come from whoever made the raw folder."""
+    texts = ("train/<x>.jpeg", "ends after 12 bytes", "<b>", "person<23>", "data/<raw>", "numbers in the file names")
+    html = page.audit_page(renamed(AUDIT, dict.fromkeys((*texts, CLASSES[1]), harmful)))
+    safe_html = page.audit_page(AUDIT)
+    summary = {
+        "splits": {name: renamed(split_figures(600, 0.8), {CLASSES[1]: harmful}) for name in ("train", "test")},
+        "majority": {"train": 0.4, "test": 0.4},
+        "gap": {},
+    }
+    facts: dict[str, dict[str, Any]] = {harmful: {harmful: harmful}, "Parameters": {"draws": 10}}
+    other = page.evaluation_page(summary, classes=[CLASSES[0], harmful, CLASSES[2]], facts=facts)
+    for shown, plain in ((html, safe_html), (other, evaluation("train", "test"))):
+        found = read(shown)
+        assert " ".join(harmful.split()) in " ".join(found.text.split())
+        assert tags(shown) <= tags(plain)
+        assert "<script" not in shown
+        assert "onerror=alert(1)>" not in shown
+        assert "49" not in found.text or "{{" in harmful
+
+
+def test_of_very_many_classes_there_are_tables_and_no_plots() -> None:
+    """A raw folder with a class for each film is audited, and its page opens."""
+    classes = [f"class {number}" for number in range(page.MOST_CLASSES + 1)]
+    summary = {
+        **AUDIT,
+        "classes": classes,
+        "shortcuts": {"train": {"height": dict.fromkeys(classes, 0.5)}},
+        "films": [{"width": 9, "height": 9, "label": name} for name in classes],
+    }
+    found = read(page.audit_page(summary))
+    assert not found.drawings
+    assert classes[-1] in found.text
+
+
+def tags(html: str) -> set[tuple[str, str]]:
+    """Return every tag of a page with the name of each of its attributes."""
+    found: set[tuple[str, str]] = set()
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.update((tag, name) for name, _ in attrs)
+            found.add((tag, ""))
+
+    Tags().feed(html)
+    return found
+
+
 def test_equal_figures_give_equal_bytes() -> None:
     assert page.audit_page(AUDIT) == page.audit_page(AUDIT)
     assert evaluation("train", "test") == evaluation("train", "test")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,18 @@ from stages.statistics import duplicates
 from stages.statistics.duplicates import (
     LEAST,
     SIDE,
+    Descriptors,
     calibrated_threshold,
-    descriptors,
     nearest_other_group,
     pairs_above,
 )
 
 Vectors = NDArray[np.float32]
+
+
+def descriptors(thumbnails: Sequence[NDArray[np.uint8]]) -> Vectors:
+    pixels = np.array(thumbnails, np.uint8).reshape(len(thumbnails), SIDE * SIDE)
+    return Descriptors(pixels)[:]
 
 
 def chest_like(number: int, *, alike: float, seed: int = 0) -> Vectors:
@@ -54,6 +60,14 @@ def test_a_blank_film_correlates_with_nothing_not_even_with_itself() -> None:
     vectors = descriptors([np.full((SIDE, SIDE), level, np.uint8) for level in (0, 77, 255)])
     assert not vectors.any()
     assert list(pairs_above(vectors, LEAST)) == []
+
+
+def test_some_vectors_are_those_that_all_hold() -> None:
+    films = np.random.default_rng(1).integers(0, 256, (9, SIDE * SIDE)).astype(np.uint8)
+    some = Descriptors(films)
+    assert len(some) == 9
+    np.testing.assert_array_equal(some[2:5], some[:][2:5])
+    np.testing.assert_array_equal(some[np.array([7, 0])], some[:][[7, 0]])
 
 
 def test_no_films_give_no_descriptors_and_no_pairs() -> None:
