@@ -36,5 +36,10 @@ STAGES = (
     Entry("train", "Train a network on the augmented films; choose its epoch on val."),
     Entry("evaluate", "Score the network per split, with intervals and the train-test gap."),
 )
-TOOLS = (Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),)
+TOOLS = (
+    Entry("build", "Audit, split, normalize and augment in one run: the same bytes, sooner.", reads_raw=True),
+    Entry("verify", "Compare every byte on disk with what the manifests say; mend it on request.", reads_raw=True),
+    Entry("replay", "Make an image anew from its raw film and its row, and compare.", reads_raw=True),
+    Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),
+)
 COMMANDS = (*STAGES, *TOOLS)

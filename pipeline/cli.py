@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
 
 if TYPE_CHECKING:
     from pipeline.params import Scalar
-    from stages.contract import Machine, Report, Stage
+    from stages.contract import Machine, Report, Stage, Track
 
 
 class Catalogue(click.Group):
@@ -55,7 +56,8 @@ def _command(entry: Entry) -> click.Command:
 
     stage = entry.load()
     parameters = scalars(stage.params)
-    wrote = ", ".join(stage.writes)
+    wrote = ", ".join(stage.writes) + (f" with --{stage.writes_if}" if stage.writes_if else "")
+    wrote = wrote or "nothing"
     reads = ", ".join(stage.reads)
     about = f"Reads {reads}; writes {wrote}." if reads else f"Writes {wrote}."
     return click.Command(
@@ -70,11 +72,11 @@ def _command(entry: Entry) -> click.Command:
 
 def _flag(scalar: Scalar) -> click.Option:
     """Return a parameter's flag; unset, it leaves params.yaml and the default alone."""
-    name = scalar.name.replace("_", "-")
+    name = scalar.name.rstrip("_").replace("_", "-")  # `copy_` is --copy: a field may not be named as a method is
     declaration = f"--{name}/--no-{name}" if scalar.type is bool else f"--{name}"
     default = "none" if scalar.default in ("", None) else scalar.default
     return click.Option(
-        [declaration],
+        [declaration, scalar.name],
         type=click.Choice(scalar.choices) if scalar.choices else scalar.type,
         default=None,
         help=f"{scalar.description} [default: {default}]",
@@ -137,6 +139,14 @@ def _common_options(entry: Entry) -> list[click.Option]:
             ["--address"], default="", show_default="workers here", help="Address of the Ray cluster (ray://host:port)."
         ),
         click.Option(
+            ["--film-timeout"],
+            type=click.FloatRange(0),
+            default=60.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="A film that takes longer is set aside as timed_out; 0 for no limit. Worker processes alone.",
+        ),
+        click.Option(
             ["--device"],
             type=click.Choice(["auto", "cpu", "cuda"]),
             default="auto",
@@ -153,6 +163,7 @@ def _common_options(entry: Entry) -> list[click.Option]:
 def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
     def run(**options: Any) -> None:
         from manifests.columns import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
+        from pipeline.console import shown  # noqa: PLC0415 - not needed for help
         from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic, as above
         from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic, as above
 
@@ -160,43 +171,106 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
         started = time.perf_counter()
         try:
             flags = {name: options[name] for name in names}
-            params = resolve(stage, read_file(options["params_file"], root), flags)
-            report = stage.run(params, root, _machine(stage, options))
+            sections = read_file(options["params_file"], root)
+            report = _run(stage, resolve(stage, sections, flags), sections, options)
         except ParamsError as error:
-            raise click.UsageError(str(error)) from error
+            raise click.UsageError(shown(str(error))) from error
         except (CxrError, ManifestError) as error:
-            raise click.ClickException(f"{stage.name}: {error}") from error
+            raise click.ClickException(shown(f"{stage.name}: {error}")) from error
         except OSError as error:  # a full disk, a folder that may not be written
-            raise click.ClickException(f"{stage.name}: {error.filename or root}: {error.strerror or error}") from error
+            what = f"{stage.name}: {error.filename or root}: {error.strerror or error}"
+            raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
         _print(stage.name, report, time.perf_counter() - started)
+        if report.failed:
+            raise click.ClickException(f"{stage.name}: {report.verdict}")
         if options["strict"] and report.set_aside:
             raise click.ClickException(f"{stage.name}: --strict, and {_set_aside(report)}")
 
     return run
 
 
-def _machine(stage: Stage[Any], options: dict[str, Any]) -> Machine:
-    from pipeline.console import ProgressBar  # noqa: PLC0415 - not needed for help
+def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any]], options: dict[str, Any]) -> Report:
+    """Run a stage alone under its root; what it or a killed run before it left unfinished is removed."""
+    from pipeline.console import ProgressBar, Tally, shown  # noqa: PLC0415 - not needed for help
+    from pipeline.lock import locked  # noqa: PLC0415 - pydantic, by way of the contract: as above
+    from pipeline.stopping import Stopped, end_children, stoppable  # noqa: PLC0415 - not needed for help
+
+    tally = Tally(ProgressBar(stage.name, wanted=options["progress"]))
+    machine = _machine(options, sections, tally)
+    if not _writes(stage, params, options):
+        return stage.run(params, options["root"], machine)
+
+    def last_words(name: str) -> str:
+        end_children()
+        _remove_partials(stage, options["root"])
+        kept = "finished shards are kept" if _keeps_shards(params) else "it starts anew"
+        return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
+
+    told = threading.Lock()
+
+    def tell(name: str) -> None:
+        """Say the last words, once: at the deadline, the run may be on its way out already."""
+        words = last_words(name)
+        if told.acquire(blocking=False):
+            click.echo(f"Error: {shown(words)}", err=True)
+
+    with locked(options["root"], f"cxr-pipeline {stage.name}"):
+        try:
+            with stoppable(tell):
+                _remove_partials(stage, options["root"])
+                return stage.run(params, options["root"], machine)
+        except Stopped as stopped:
+            tell(str(stopped))
+            raise click.exceptions.Exit(1) from stopped
+        except BaseException:
+            end_children()  # jobs under way when another one failed
+            _remove_partials(stage, options["root"])
+            raise
+
+
+def _keeps_shards(params: Any) -> bool:
+    """Tell whether a stage, or one of those that a tool runs, writes shards."""
+    parts = (params, *(getattr(params, name) for name in type(params).model_fields))
+    return any(getattr(part, "layout", "") == "shards" for part in parts)
+
+
+def _writes(stage: Stage[Any], params: Any, options: dict[str, Any]) -> bool:
+    """Tell whether a stage can write under the root: one that must read there finds nothing where there is no root."""
+    reads_there = stage.reads and options.get("raw") is None
+    asked = not stage.writes_if or getattr(params, stage.writes_if)
+    return bool(stage.writes) and asked and (options["root"].is_dir() or not reads_there)
+
+
+def _remove_partials(stage: Stage[Any], root: Path) -> None:
+    from manifests import store  # noqa: PLC0415 - pyarrow: `--help` does without
+
+    for path in stage.writes:
+        store.remove_partials(root / path)
+
+
+def _machine(options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]], track: Track) -> Machine:
     from pipeline.workers import Workers  # noqa: PLC0415 - joblib: not needed for help
     from stages.contract import Machine  # noqa: PLC0415 - pydantic: not needed for help
 
-    track = ProgressBar(stage.name, wanted=options["progress"])
     workers = Workers(
         backend=options["backend"],
         jobs=options["jobs"],
         track=track,
         scheduler=options["scheduler"],
         address=options["address"],
+        film_timeout_s=options["film_timeout"],
     )
-    return Machine(fan_out=workers, track=track, device=options["device"], raw=options.get("raw"))
+    return Machine(fan_out=workers, track=track, device=options["device"], raw=options.get("raw"), sections=sections)
 
 
 def _print(name: str, report: Report, elapsed_s: float) -> None:
     """Print what the user should read, and last the one line that sums up."""
+    from pipeline.console import shown  # noqa: PLC0415 - not needed for help
+
     for line in report.lines:
-        click.echo(f"  {line}")
+        click.echo(f"  {shown(line)}")
     rate = f" ({report.done / elapsed_s:,.0f} {report.unit}/s)" if elapsed_s > 0 else ""
-    aside = f"; {_set_aside(report)}" if report.set_aside else "; nothing set aside"
+    aside = f"; {report.verdict or (_set_aside(report) if report.set_aside else 'nothing set aside')}"
     see = f"; see {report.written[0]}" if report.written else ""
     click.echo(f"{name}: {report.done:,} {report.unit} in {elapsed_s:,.1f} s{rate}{aside}{see}")
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from manifests.rows import AUDITED
 from pipeline.catalog import COMMANDS
 from pipeline.cli import main
+from pipeline.console import shown
 from pipeline.params import scalars
 
 NAMES = [entry.name for entry in COMMANDS]
@@ -103,3 +108,41 @@ def test_a_root_on_an_object_store_is_refused_and_not_taken_for_a_folder() -> No
 def test_a_root_that_is_a_file_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert CliRunner().invoke(main, ["audit", "--root", str(tmp_path / "file")]).exit_code == 2
+
+
+def test_a_line_that_the_terminal_shows_does_nothing_to_it() -> None:
+    assert shown("two\nlines \x1b[2J \N{RIGHT-TO-LEFT OVERRIDE}") == "two\\nlines \\x1b[2J \\u202e"
+    assert shown("caf\udce9") == "caf\\udce9"
+    assert shown("plain, ünïcode 肺 & 95 %") == "plain, ünïcode 肺 & 95 %"
+
+
+def outcome(root: Path, *arguments: str) -> tuple[int, str]:
+    """Run a command as a user does, and return how it ended and the last line it said."""
+    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--root", str(root)]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr.strip().splitlines()[-1]
+
+
+def test_a_manifest_of_a_stranger_ends_the_run_in_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "data/audit").mkdir(parents=True)
+    footer = json.dumps({"schema": "AuditedRow", "schema_version": 1, "facts": {"raw": "data/raw", "classes": ["a"]}})
+    columns = {field.name: pa.nulls(1, field.type) for field in AUDITED.fields} | {
+        "path": pa.array(["../../\nescape\x1b[2J"]),
+        "status": pa.array(["ok"]),
+    }
+    table = pa.table(list(columns.values()), schema=AUDITED.arrow.with_metadata({"cxr_pipeline": footer}))
+    pq.write_table(table, tmp_path / "data/audit/manifest.parquet")
+    code, said = outcome(tmp_path, "split")
+    assert code == 1
+    assert said.startswith(f"Error: split: {tmp_path}/data/audit/manifest.parquet: column 'path' holds")
+    assert said.endswith("expected paths that stay inside the folder they are relative to")
+    assert "\x1b" not in said
+
+
+def test_parameters_of_a_stranger_end_the_run_in_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("split: !!python/object/apply:os.system ['touch hacked']")
+    code, said = outcome(tmp_path, "split")
+    assert code == 2
+    assert "could not determine a constructor for the tag" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
