@@ -1,0 +1,394 @@
+"""Kill, stop, double and starve runs of the command line, and count what is left: `python -m tests.attacks.kill`.
+
+A phantom set (or `--raw FOLDER`) is built once without trouble. Then, again and again, a stage's output is deleted,
+the stage is started, the run or one of its workers is killed at a random moment, and the same command is run again:
+every file under data/ must come out as it was. `tests/pipeline/test_killed.py` does the same on a few films.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OUTPUTS = {
+    "audit": ("data/audit",),
+    "normalize": ("data/normalized",),
+    "augment": ("data/augmented",),
+    "build": ("data/audit", "data/split", "data/normalized", "data/augmented"),
+}
+WORKER = re.compile(r"popen_loky_posix|spawn_main")
+PATIENCE_S = 10.0  # a worker that was starting up loads its modules first, on a busy machine for seconds
+
+
+@dataclass(frozen=True)
+class Project:
+    """A root, and the command line on it."""
+
+    root: Path
+    jobs: int = 2
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self, stage: str, *flags: str) -> subprocess.Popen[str]:
+        """Start a stage in a session of its own, by which all its processes are found."""
+        command = [sys.executable, "-m", "pipeline", stage, "--root", str(self.root), "--jobs", str(self.jobs), *flags]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **self.environment}
+        heeded = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored: not here
+        try:
+            return subprocess.Popen(
+                command,
+                env=environment,
+                start_new_session=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, heeded)
+
+    def run(self, stage: str, *flags: str, code: int = 0) -> str:
+        """Run a stage to its end and return what it printed."""
+        process = self.start(stage, *flags)
+        output, _ = process.communicate()
+        if process.returncode != code:
+            raise AssertionError(f"{stage} ended with {process.returncode}, expected {code}:\n{output}")
+        return output
+
+    def digest(self) -> str:
+        """Return a hash over every file under data/, its name and bytes."""
+        whole = hashlib.sha256()
+        for path in sorted(path for path in (self.root / "data").rglob("*") if path.is_file()):
+            whole.update(f"{path.relative_to(self.root)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+        return whole.hexdigest()
+
+    def unfinished(self) -> list[Path]:
+        """Return the files that a run wrote aside and never renamed."""
+        return list(self.root.rglob("*.partial"))
+
+    def clear(self, stage: str) -> None:
+        """Delete what a stage wrote."""
+        for path in OUTPUTS[stage]:
+            shutil.rmtree(self.root / path, ignore_errors=True)
+
+
+def prepared(root: Path, *, films: int, copies: int, raw: Path | None = None, jobs: int = 2) -> Project:
+    """Return a project on which all stages up to augment have run."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "params.yaml").write_text(f"augment: {{copies: {copies}}}\ntrain: {{network: residual, epochs: 500}}\n")
+    project = Project(root, jobs)
+    if raw is None:
+        project.run("phantom", "--films", str(films), "--longest-side-px", "500")
+    else:
+        shutil.copytree(raw, root / "data/raw")
+    project.run("build")
+    return project
+
+
+def processes(session: int) -> dict[int, str]:
+    """Return the command line of each process of a session that runs."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            state, _, _, of_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(of_session) == session and state != "Z":
+                found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        except (OSError, ValueError):  # not a process, or one that has just ended
+            continue
+    return found
+
+
+def workers(session: int) -> list[int]:
+    """Return the processes of a session that do the work."""
+    return sorted(pid for pid, command in processes(session).items() if WORKER.search(command))
+
+
+def left_over(session: int) -> int:
+    """Return how many processes of a session outlive it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while processes(session) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return len(processes(session))
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One run that was killed, and the run after it."""
+
+    stage: str
+    victim: str
+    hit: bool
+    identical: bool
+    processes: int
+    files: int
+
+
+When = Callable[[subprocess.Popen[str]], bool]
+
+
+def after(seconds: float) -> When:
+    """Return what holds so much time after it is asked first."""
+    first: list[float] = []
+
+    def passed(_process: subprocess.Popen[str]) -> bool:
+        first[1:] = []
+        first.append(time.monotonic())
+        return first[-1] - first[0] >= seconds
+
+    return passed
+
+
+def working(process: subprocess.Popen[str]) -> bool:
+    """Tell whether a run has workers."""
+    return bool(workers(process.pid))
+
+
+def wait_until(when: When, process: subprocess.Popen[str]) -> None:
+    """Wait until something holds of a run, or the run has ended."""
+    while process.poll() is None and not when(process):
+        time.sleep(0.005)
+
+
+def kill_once(project: Project, stage: str, victim: str, when: When, draw: random.Random) -> Kill:
+    """Start a stage anew, kill the run or a worker at a moment, run it again, and say what came of it."""
+    expected = project.digest()
+    project.clear(stage)
+    process = project.start(stage)
+    wait_until(when, process)
+    hit = _kill(process, victim, draw)
+    if victim == "run":
+        wait_unheard(process)
+    else:
+        output, _ = process.communicate()
+        if process.returncode != 0:
+            raise AssertionError(f"{stage}, a worker killed: ended with {process.returncode}:\n{output}")
+    outlived = left_over(process.pid)
+    if victim == "run":
+        project.run(stage)
+    return Kill(stage, victim, hit, project.digest() == expected, outlived, len(project.unfinished()))
+
+
+def wait_unheard(process: subprocess.Popen[str]) -> None:
+    """Wait for the end of a run that was killed: reading what it said would be waiting for its workers as well."""
+    with process:
+        process.wait()
+
+
+def _kill(process: subprocess.Popen[str], victim: str, draw: random.Random) -> bool:
+    """Kill a process of a run and tell whether it was there to be killed."""
+    while process.poll() is None:
+        targets = [process.pid] if victim == "run" else workers(process.pid)
+        if targets:
+            try:
+                os.kill(draw.choice(targets), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            return True
+        time.sleep(0.005)
+    return False
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One run that was asked to stop."""
+
+    seconds: float
+    code: int
+    lines: list[str]
+    processes: int
+    files: int
+
+
+def stop_once(project: Project, stage: str, number: signal.Signals, when: When, *flags: str) -> Stop:
+    """Start a stage, send it a signal at a moment after it holds the root, and say how it ended."""
+    process = project.start(stage, *flags)
+    _wait_for_lock(project, process)
+    wait_until(when, process)
+    started = time.monotonic()
+    process.send_signal(number)
+    output, _ = process.communicate()
+    seconds = time.monotonic() - started
+    return Stop(seconds, process.returncode, output.splitlines(), left_over(process.pid), len(project.unfinished()))
+
+
+def _wait_for_lock(project: Project, process: subprocess.Popen[str]) -> None:
+    lock = project.root / ".cxr-pipeline.lock"
+    wait_until(lambda _process: lock.exists() and f'"pid": {process.pid},' in lock.read_text(), process)
+
+
+def refused(project: Project) -> str:
+    """Return what a second run is told while a first one works."""
+    project.clear("augment")
+    first = project.start("augment")
+    _wait_for_lock(project, first)
+    said = project.run("normalize", code=1)
+    first.communicate()
+    return said.strip()
+
+
+def kept_at(project: Project, share: float) -> tuple[float, str]:
+    """Return the share of images that a run killed at a share of its time leaves to the next, and its own words."""
+    project.clear("augment")
+    started = time.monotonic()
+    project.run("augment")
+    whole_s = time.monotonic() - started
+    project.clear("augment")
+    process = project.start("augment")
+    time.sleep(share * whole_s)
+    process.kill()
+    wait_unheard(process)
+    left_over(process.pid)
+    said = re.search(r"([\d,]+) of ([\d,]+) images kept from before: .*", project.run("augment"))
+    if said is None:
+        return 0.0, "nothing kept"
+    kept, total = (int(number.replace(",", "")) for number in said.groups())
+    return kept / total, said.group()
+
+
+@contextmanager
+def small_disk(folder: Path, size_kb: int) -> Iterator[Callable[[str], None]]:
+    """Mount a disk of so many kB, and give the function that mounts it with other options.
+
+    Raises:
+        OSError: where this user may not mount.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if _mount("-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(folder)).returncode:
+        raise OSError(f"{folder}: mounting a tmpfs is not allowed here")
+    try:
+        yield lambda options: _mount("-o", f"remount,{options}", str(folder)).check_returncode()
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def _mount(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["mount", *arguments], check=False, capture_output=True)
+
+
+def full_disk(project: Project, folder: Path) -> tuple[str, bool, bool]:
+    """Return what a run says whose disk is full, whether all was as before, and whether it ends well given room."""
+    with small_disk(folder, 1_000_000) as remount:
+        moved = Project(folder, project.jobs)
+        shutil.copytree(project.root / "data", folder / "data")
+        used = shutil.disk_usage(folder).used // 1024
+        remount(f"size={used + 2_000}k")
+        before = moved.digest()
+        said = moved.run("augment", "--copies", "50", "--quality", "100", code=1).strip()
+        whole = moved.digest() == before and not moved.unfinished()
+        remount("size=1000000k")
+        moved.run("augment", "--copies", "50", "--quality", "100")
+        after = moved.digest()
+        moved.clear("augment")
+        moved.run("augment", "--copies", "50", "--quality", "100")
+        return said, whole, moved.digest() == after
+
+
+def kills(project: Project, number: int, draw: random.Random) -> Iterator[Kill]:
+    """Kill as many runs, at moments drawn from the time that each stage takes."""
+    takes_s = {}
+    for stage in OUTPUTS:
+        project.clear(stage)
+        started = time.monotonic()
+        project.run(stage)
+        takes_s[stage] = time.monotonic() - started
+    for _ in range(number):
+        stage, victim = draw.choice([*OUTPUTS]), draw.choice(["run", "worker"])
+        yield kill_once(project, stage, victim, after(draw.uniform(0.2, takes_s[stage])), draw)
+
+
+def stops(project: Project, number: int, draw: random.Random) -> Iterator[tuple[str, str, Stop]]:
+    """Stop as many runs by each signal: of stages with workers, and of training, which has none."""
+    for which in (signal.SIGINT, signal.SIGTERM):
+        for turn in range(number):
+            stage = ("audit", "normalize", "augment", "build", "train")[turn % 5]
+            if stage in OUTPUTS:
+                project.clear(stage)
+            flags = ("--device", "cpu") if stage == "train" else ()
+            limit_s = {"audit": 0.5, "normalize": 0.3, "augment": 2.0, "build": 3.0, "train": 6.0}[stage]
+            stop = stop_once(project, stage, which, after(draw.uniform(0.05, limit_s)), *flags)
+            if stage in OUTPUTS:
+                project.run(stage)
+            yield which.name, stage, stop
+
+
+def table(rows: Sequence[tuple[str, object]]) -> str:
+    """Return rows of a name and a figure, aligned."""
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def attack(project: Project, folder: Path, *, number: int, signals: int, seed: int) -> list[tuple[str, object]]:
+    """Attack a project in every way and return the figures."""
+    draw = random.Random(seed)
+    rows: list[tuple[str, object]] = []
+    found = []
+    for kill in kills(project, number, draw):
+        found.append(kill)
+        print(f"  {len(found)}/{number} {kill}", file=sys.stderr, flush=True)
+    by_stage = {f"{stage} {victim}": 0 for stage in OUTPUTS for victim in ("run", "worker")}
+    for kill in found:
+        by_stage[f"{kill.stage} {kill.victim}"] += 1
+    rows += [
+        ("SIGKILLs", len(found)),
+        ("  of which", json.dumps(by_stage)),
+        ("  hit a running process", sum(kill.hit for kill in found)),
+        ("  data/ identical afterwards", sum(kill.identical for kill in found)),
+        ("  temporary files left", sum(kill.files for kill in found)),
+        ("  processes left", sum(kill.processes for kill in found)),
+    ]
+    share, said = kept_at(project, 0.5)
+    rows.append(("kept after a kill at half time", f"{share:.0%} ({said})"))
+    stopped = []
+    for name, stage, stop in stops(project, signals, draw):
+        stopped.append((name, stop))
+        print(f"  {name} {stage} {stop}", file=sys.stderr, flush=True)
+    for name in ("SIGINT", "SIGTERM"):
+        of_name = [stop for which, stop in stopped if which == name]
+        hit = [stop for stop in of_name if stop.code == 1 and any("stopped by" in line for line in stop.lines)]
+        rows += [
+            (f"{name}s", len(of_name)),
+            ("  ended by it, exit code 1, one line", sum(len(stop.lines) == 1 for stop in hit)),
+            ("  slowest end, seconds", round(max(stop.seconds for stop in of_name), 2)),
+            ("  temporary files, processes left", (sum(s.files for s in of_name), sum(s.processes for s in of_name))),
+        ]
+    rows.append(("a second run is told", refused(project)))
+    try:
+        said, whole, ends_well = full_disk(project, folder / "disk")
+        rows += [("a full disk is told as", said), ("  all as before, then well given room", (whole, ends_well))]
+    except OSError as error:
+        rows.append(("a full disk", f"not tried: {error}"))
+    return rows
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--signals", type=int, default=10, help="of each kind")
+    parser.add_argument("--films", type=int, default=300, help="phantoms")
+    parser.add_argument("--copies", type=int, default=30)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--raw", type=Path, help="real films, instead of phantoms")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project = prepared(folder / "set", films=given.films, copies=given.copies, raw=given.raw, jobs=given.jobs)
+        print(table(attack(project, folder, number=given.kills, signals=given.signals, seed=given.seed)))
+
+
+if __name__ == "__main__":
+    main()
