@@ -1,12 +1,15 @@
 # make repro   set up, phantom films if data/raw is empty, all stages, the metrics
 # make test    set up, format, lint, types, import contracts, tests
 # make bench   the benchmarks on real films (CXR_REAL_FILMS); BENCH="--films 400 --rounds 1" for a quick look
+# make attack  kill, stop, double and starve runs, then count what is left; ATTACK="--kills 5" for a quick look
+# make attack-hostile, attack-incremental   the tool over files made to harm it; what ten changed films rewrite
+# make attack-flips   200 single bytes changed at random, each to be found by verify and mended by verify --repair
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro check test bench golden docs clean
+.PHONY: setup repro check test attack attack-hostile attack-incremental attack-flips bench golden docs clean
 
 setup: .venv/.complete
 
@@ -32,12 +35,24 @@ check: setup
 test: check
 	pytest
 
+attack: setup
+	python -m tests.attacks.kill $(ATTACK)
+
 bench: .venv/.bench
 	python benchmarks/throughput.py $(BENCH)
 
 .venv/.bench: .venv/.complete
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	touch $@
+
+attack-hostile: setup
+	python -m tests.attacks.hostile $(ATTACK)
+
+attack-incremental: setup
+	python -m tests.attacks.incremental $(ATTACK)
+
+attack-flips: setup
+	python -m tests.attacks.flips $(ATTACK)
 
 golden: setup
 	python -m tests.golden.make

@@ -197,7 +197,7 @@ def report(measured: Measured, options: argparse.Namespace) -> str:
         f"medians of {options.rounds} rounds; samples of {options.sample:,} images stand for all. {machine()}",
         versions(),
         contest_table(measured, options.only, images),
-        *(stage_table(name, runs, images) for name, runs in measured.runs.items() if runs[0].outcome.stages),
+        *(stage_table(name, runs, images) for name, runs in measured.runs.items() if len(runs[0].outcome.stages) > 1),
     ]
     if measured.augment_s[WORKERS[0]]:
         parts.append(workers_table(measured.augment_s, images))

@@ -87,6 +87,7 @@ def _columns(schema: Schema[Any]) -> str:
     lines = ["| column | type | meaning |", "|---|---|---|"]
     for field in schema.fields:
         null = " or null" if field.nullable else ""
+        null += " where status is not ok" if field.column.if_ok else ""
         allowed = f" (one of {', '.join(f'`{value}`' for value in field.allowed)})" if field.allowed else ""
         lines.append(f"| `{field.name}` | {field.type}{null} | {field.column.doc}{allowed} |")
     return "\n".join(lines) + "\n"

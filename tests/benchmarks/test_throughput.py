@@ -44,7 +44,8 @@ def test_the_smallest_run_has_every_contestant_in_its_table(phantoms: Path, tmp_
         assert ("not installed: pip install" in line) == bool(contestant.missing)
         assert (name in figures["runs"]) == (not contestant.missing)
     assert figures["runs"]["ours"][0]["outcome"]["images"] == 18
-    assert set(figures["runs"]["ours"][0]["outcome"]["stages"]) == set(STAGES)
+    assert figures["runs"]["ours-by-stage"][0]["outcome"]["images"] == 18
+    assert set(figures["runs"]["ours-by-stage"][0]["outcome"]["stages"]) == set(STAGES)
     assert "18 images" in printed
     assert "workers of augment alone" in printed
     assert "warp bilinear" in printed
@@ -76,3 +77,11 @@ def test_a_table_reads_well_as_it_is() -> None:
         "| read         | 12.5 |",
         "| warp nearest | 80.0 |",
     ]
+
+
+def test_growth_shows_what_an_image_more_costs_and_what_long_manifests_take(phantoms: Path, tmp_path: Path) -> None:
+    arguments = ["--images", "105,210", "--rows", "3000", "--rounds", "1", "--jobs", "2", "--work", str(tmp_path)]
+    lines = run("growth.py", *arguments, films=phantoms).splitlines()
+    assert any(line.startswith("| 5     |") for line in lines)
+    assert any(line.startswith("| 10    |") for line in lines)
+    assert sum("3,000 rows" in line for line in lines) == 2
