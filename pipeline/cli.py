@@ -194,6 +194,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     from pipeline.console import ProgressBar, Tally, shown  # noqa: PLC0415 - not needed for help
     from pipeline.lock import locked  # noqa: PLC0415 - pydantic, by way of the contract: as above
     from pipeline.stopping import Stopped, end_children, stoppable  # noqa: PLC0415 - not needed for help
+    from pipeline.workers import dismiss  # noqa: PLC0415 - joblib: not needed for help
 
     tally = Tally(ProgressBar(stage.name, wanted=options["progress"]))
     machine = _machine(options, sections, tally)
@@ -218,7 +219,9 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
         try:
             with stoppable(tell):
                 _remove_partials(stage, options["root"])
-                return stage.run(params, options["root"], machine)
+                report = stage.run(params, options["root"], machine)
+                dismiss()
+                return report
         except Stopped as stopped:
             tell(str(stopped))
             raise click.exceptions.Exit(1) from stopped
@@ -279,7 +282,3 @@ def _set_aside(report: Report) -> str:
     total = sum(report.set_aside.values())
     parts = ", ".join(f"{number:,} {status}" for status, number in report.set_aside.items())
     return f"set aside {total:,}: {parts}"
-
-
-if __name__ == "__main__":
-    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -122,7 +123,7 @@ class Workers:
                 for result in results:  # noqa: UP028 - `yield from` would close it, with joblib's words on that
                     yield result
             finally:
-                _close(results)
+                end(results)
 
     def _parallel(self, calls: Iterable[Any]) -> Iterator[Any]:
         if self.backend == "ray":  # Ray's backend rejects generators: hand it slices, so that the bar moves
@@ -150,6 +151,14 @@ class Workers:
         else:
             with joblib.parallel_config(backend=self.backend):
                 yield
+
+
+def dismiss() -> None:
+    """End the worker processes that wait for more: nothing is left to do, and their goodbyes take a quarter second."""
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor: Any = getattr(loky, "_executor", None)
+    if executor is not None:
+        executor.shutdown(kill_workers=True)
 
 
 def _numbered(work: Callable[[Job], Result], index: int, job: Job) -> tuple[int, Result]:
@@ -181,12 +190,33 @@ def _use_one_thread() -> None:
         opencv.setNumThreads(1)
 
 
-def _close(results: Iterator[Any]) -> None:
+def end(results: Iterator[Any]) -> None:
     """End what is under way, if anything: the run is ending, so joblib's warning of work in vain tells nobody."""
     if isinstance(results, Generator):
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _loky_stumbles_in_silence():
             warnings.simplefilter("ignore")
             results.close()
+
+
+@contextmanager
+def _loky_stumbles_in_silence() -> Iterator[None]:
+    """Let loky's thread end without a traceback while its jobs are taken from it.
+
+    Told to kill its workers, it forgets the jobs that wait, then looks for one of them by its number and finds none
+    (loky 3.6, `add_call_item_to_queue`). By then the workers are gone and the thread has nothing left to do.
+    """
+    before = threading.excepthook
+
+    def told(arguments: threading.ExceptHookArgs) -> None:
+        of_loky = arguments.thread is not None and arguments.thread.name == "ExecutorManagerThread"
+        if not (of_loky and arguments.exc_type is KeyError):
+            before(arguments)
+
+    threading.excepthook = told
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _slices(calls: Iterable[Any], size: int) -> Iterator[list[Any]]:

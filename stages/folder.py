@@ -7,7 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -104,7 +106,13 @@ def image_columns(
 
 def versions() -> dict[str, str]:
     """Return what decides an image's bytes beside parameters and films: our own byte version and the codecs'."""
-    return {"cxr-pipeline bytes": str(BYTES_VERSION), **{name: version(name) for name in CODECS}}
+    return {"cxr-pipeline bytes": str(BYTES_VERSION), **codec_versions()}
+
+
+@cache  # each asks the disk, and every shard's name holds them
+def codec_versions() -> Mapping[str, str]:
+    """Return the versions of the libraries that decide an image's bytes, by their names."""
+    return MappingProxyType({name: version(name) for name in CODECS})
 
 
 def failed_columns(films: Sequence[FilmRow], failures: Sequence[Failure], paths: Sequence[str]) -> dict[str, Any]:
@@ -147,7 +155,7 @@ def key_of(params: Params, films: Sequence[FilmRow]) -> Any:
     """Return all that decides a shard's bytes, as a JSON value: recipe, films, version of tool and codecs."""
     return {
         "bytes_version": BYTES_VERSION,
-        "codecs": {name: version(name) for name in CODECS},
+        "codecs": dict(codec_versions()),
         "params": params.model_dump(mode="json"),
         "films": [[film.film_id, film.path, film.label, film.label_index, film.group_id, film.split] for film in films],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,18 @@ from numpy.typing import NDArray
 
 WORDS_PER_COPY = 4  # one Philox block: 4 words of 64 bits
 TWO_TO_MINUS_53 = 2.0**-53
+MASK = 2**64 - 1
+
+
+class _Own(threading.local):
+    """A thread's own generator, and the state that a new one starts from."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(key=0)
+        self.state: dict[str, Any] = dict(self.philox.state)
+
+
+_OWN = _Own()
 
 
 @dataclass(slots=True)
@@ -56,7 +69,10 @@ def words_of_copies(seed: int, film_id: str, operation: str, copies: int) -> Wor
     counter: the key is the film's and the operation's, the counter is the copy. NumPy promises the raw words
     across versions, and nothing beyond them, so the numbers are made here.
     """
-    raw = np.random.Philox(key=_key(seed, film_id, operation)).random_raw(WORDS_PER_COPY * copies)
+    key = _key(seed, film_id, operation)
+    _OWN.state["state"]["key"][:] = key & MASK, key >> 64
+    _OWN.philox.state = _OWN.state  # with the counter at 0; a new generator would ask the kernel for a seed first
+    raw = _OWN.philox.random_raw(WORDS_PER_COPY * copies)
     return Words(raw.reshape(copies, WORDS_PER_COPY).T)
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any
 import cv2
 import pytest
 
+from pipeline import workers
 from pipeline.workers import Workers
 from stages.contract import CxrError, ParamsError, Retry, StageError, begin, heard
 
@@ -205,3 +207,31 @@ def test_a_missing_extra_is_named(backend: str, module: str, monkeypatch: pytest
 
 def test_a_workers_opencv_uses_one_thread() -> None:
     assert list(_workers("loky")(opencv_threads, range(8))) == [1] * 8
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [("ExecutorManagerThread", KeyError, 0), ("mine", KeyError, 1), ("ExecutorManagerThread", OSError, 1)],
+)
+def test_a_run_that_ends_hides_the_stumble_of_lokys_thread_and_no_other(
+    name: str, error: type[Exception], told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard_of: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", heard_of.append)
+
+    def stumble() -> None:
+        raise error(1)
+
+    def results() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            thread = threading.Thread(target=stumble, name=name)
+            thread.start()
+            thread.join()
+
+    under_way = results()
+    next(under_way)
+    workers.end(under_way)
+    assert len(heard_of) == told
+    assert threading.excepthook == heard_of.append

@@ -370,7 +370,7 @@ def test_a_shard_whose_raw_film_is_spoilt_too_is_left_as_it_was_and_said_so(
 def test_a_set_made_by_other_versions_is_not_repaired_with_these(
     made: Path, machine: Machine, files_of: FilesOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder, "version", lambda name: "9.9" if name == "pillow" else "1.0")
+    monkeypatch.setattr(folder, "codec_versions", lambda: {**dict.fromkeys(folder.CODECS, "1.0"), "pillow": "9.9"})
     assert not look(made, machine).failed, "bytes and rows do not depend on what is installed now"
     spoil(shards_of(made)[0], 200)
     was = files_of(made / "data")
