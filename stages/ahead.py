@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,17 @@ from PIL import Image
 from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
 
-SIZE = struct.Struct("<II")  # the raw film's height and width, before the grey levels in the frame
+HEAD = struct.Struct(
+    "<32sII"
+)  # a film's hash, and the raw film's height and width; its grey levels in the frame follow
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A folder of films in the frame, by their hash; each is taken once.
+    """A folder of films in the frame: one file for each start of a hash and each process, films one behind the other.
+
+    A file for each film would cost as much as the film's thumbnail. A film that a killed process wrote in part is the
+    last in its file, which nobody adds to any more, and is not found.
 
     Attributes:
         folder: lives as long as the run.
@@ -36,26 +41,35 @@ class Ahead:
     def keep(self, film_id: str, image: Image.Image) -> None:
         """Put a decoded film into the frame and lay it down for whoever asks for it next."""
         placement = place(Frame(height=image.height, width=image.width), frame=self.frame, policy=self.policy)
-        aside = self.folder / f"{film_id}.{os.getpid()}"  # the same film may lie in the raw folder twice
-        aside.write_bytes(SIZE.pack(image.height, image.width) + fit(image, placement).tobytes())
-        aside.replace(self.folder / film_id)
+        head = HEAD.pack(bytes.fromhex(film_id), image.height, image.width)
+        with (self.folder / f"{film_id[:2]}.{os.getpid()}").open("ab", buffering=0) as file:
+            file.write(head + fit(image, placement).tobytes())
 
-    def take(self, film_id: str) -> tuple[Gray, Placement] | None:
-        """Return a film in the frame and how it came there; None where it was not kept, or is taken already."""
-        file = self.folder / film_id
-        try:
-            data = file.read_bytes()
-        except FileNotFoundError:
-            return None
-        file.unlink()
-        height, width = SIZE.unpack_from(data)
-        image = np.frombuffer(data, np.uint8, offset=SIZE.size).reshape(self.frame.height, self.frame.width)
-        return image, place(Frame(height=height, width=width), frame=self.frame, policy=self.policy)
+    def found(self, film_ids: Iterable[str]) -> dict[str, tuple[Gray, Placement]]:
+        """Return the films that were kept, by their hash, each in the frame and how it came there."""
+        wanted = set(film_ids)
+        starts = {film_id[:2] for film_id in wanted}
+        files = sorted(file for file in self.folder.iterdir() if file.name[:2] in starts)
+        return {film_id: kept for file in files for film_id, kept in self._films_of(file, wanted)}
+
+    def _films_of(self, file: Path, wanted: Container[str]) -> Iterator[tuple[str, tuple[Gray, Placement]]]:
+        with file.open("rb", buffering=0) as opened:
+            while len(head := opened.read(HEAD.size)) == HEAD.size:
+                name, height, width = HEAD.unpack(head)
+                if (film_id := name.hex()) not in wanted:
+                    opened.seek(self.frame.pixels, os.SEEK_CUR)
+                elif len(levels := opened.read(self.frame.pixels)) == self.frame.pixels:
+                    image = np.frombuffer(levels, np.uint8).reshape(self.frame.height, self.frame.width)
+                    film = Frame(height=height, width=width)
+                    yield film_id, (image, place(film, frame=self.frame, policy=self.policy))
 
 
 @contextmanager
 def kept_ahead(folder: Path, frame: Frame, policy: Policy) -> Iterator[Ahead]:
-    """Keep films in a folder of this run's own, and remove it whatever happens."""
+    """Keep films in a folder of this run's own, and remove it whatever happens.
+
+    Normalize removes the films as soon as it has published its own: no row claims them.
+    """
     own = folder / f".ahead.{os.getpid()}.partial"  # a name that `store.remove_partials` knows
     own.mkdir(parents=True, exist_ok=True)
     try:

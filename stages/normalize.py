@@ -86,11 +86,11 @@ def normalize_shard(
     folder = ImageFolder(root / paths.NORMALIZED, params.layout, params.model_dump(mode="json"))
     if (table := folder.finished(job.shard, NORMALIZED)) is not None:
         return table
+    kept = ahead.found(film.film_id for film in job.films) if ahead is not None else {}
     images, placements = [], []
     for film in job.films:
         begin(film.film_id)
-        kept = ahead.take(film.film_id) if ahead is not None else None
-        image, placement = kept or normalize_film(film, params=params, raw=raw)
+        image, placement = kept.get(film.film_id) or normalize_film(film, params=params, raw=raw)
         images.append(codec.encode(image, encoding=params.encoding))
         placements.append(placement_columns(placement))
     columns = {

@@ -20,7 +20,7 @@ class _Own(threading.local):
 
     def __init__(self) -> None:
         self.philox = np.random.Philox(key=0)
-        self.state: dict[str, Any] = dict(self.philox.state)
+        self.state = self.philox.state
 
 
 _OWN = _Own()

@@ -104,7 +104,7 @@ def test_a_build_that_fails_leaves_no_films_lying_about(
     """They are as large as the normalized set."""
 
     def fail(_params: Any, root: Path, _machine: Machine) -> Any:
-        assert len(list(root.rglob(".ahead*/*"))) > 30
+        assert sum(file.stat().st_size for file in root.rglob(".ahead*/*")) > 30 * FRAME.pixels
         raise StageError("on purpose")
 
     monkeypatch.setattr(build, "CHAIN", (build.CHAIN[0], replace(build.CHAIN[1], run=fail)))
@@ -124,19 +124,34 @@ def test_a_second_build_keeps_what_is_finished(tmp_path: Path, raw: Path, machin
     assert files_of(tmp_path) == bytes_before
 
 
-def test_a_kept_film_is_what_normalize_makes_of_the_file_and_is_taken_once(tmp_path: Path) -> None:
-    """Pixels and placement."""
-    image = Image.linear_gradient("L").resize((90, 61))
+def test_kept_films_are_found_as_normalize_makes_them_of_their_files(tmp_path: Path) -> None:
+    """Pixels and placement, of films that share a file as of others; who was not kept is not found."""
+    gradient = Image.linear_gradient("L")
+    films = {"a" * 64: (90, 61), "aa" + "b" * 62: (50, 60), "c" * 64: (61, 90)}
+    with kept_ahead(tmp_path, FRAME, "cover") as ahead:
+        for film_id, size in films.items():
+            ahead.keep(film_id, gradient.resize(size))
+        found = ahead.found([*films, "d" * 64])
+        assert set(found) == set(films)
+        for film_id, (width, height) in films.items():
+            placement = place(Frame(height=height, width=width), frame=FRAME, policy="cover")
+            assert found[film_id][0].tobytes() == fit(gradient.resize((width, height)), placement).tobytes()
+            assert found[film_id][1] == placement
+        assert set(ahead.found(["c" * 64])) == {"c" * 64}
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("cut", [1, FRAME.pixels, FRAME.pixels + 1, FRAME.pixels + 39])
+def test_a_film_that_a_killed_process_kept_in_part_is_not_found(tmp_path: Path, cut: int) -> None:
+    """Those before it in its file are."""
+    image = Image.linear_gradient("L")
     with kept_ahead(tmp_path, FRAME, "cover") as ahead:
         ahead.keep("a" * 64, image)
-        placement = place(Frame(height=61, width=90), frame=FRAME, policy="cover")
-        taken = ahead.take("a" * 64)
-        assert taken is not None
-        assert taken[0].tobytes() == fit(image, placement).tobytes()
-        assert taken[1] == placement
-        assert ahead.take("a" * 64) is None
-        assert ahead.take("b" * 64) is None
-    assert not list(tmp_path.iterdir())
+        ahead.keep("aa" + "b" * 62, image)
+        (file,) = ahead.folder.iterdir()
+        with file.open("r+b") as opened:
+            opened.truncate(file.stat().st_size - cut)
+        assert set(ahead.found(["a" * 64, "aa" + "b" * 62])) == {"a" * 64}
 
 
 def test_a_film_that_changes_after_it_was_decoded_is_as_the_audit_saw_it(
