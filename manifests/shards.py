@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from manifests.columns import ManifestError, Schema
 from manifests.rows import ImageRow
 from manifests.seal import UNSEALED, is_whole, seal
-from manifests.store import MANIFEST, write_bytes, written_aside
+from manifests.store import MANIFEST, flush, write_bytes, written_aside
 
 Row = TypeVar("Row", bound=ImageRow)
 
@@ -116,7 +116,11 @@ class ImageFolder:
         return self.path / MANIFEST
 
     def write(self, shard: str, table: pa.Table, images: Sequence[bytes]) -> None:
-        """Write a job's images beside the checked table of their rows; `shard` names the file in the shards layout."""
+        """Write a job's images beside the checked table of their rows; `shard` names the file in the shards layout.
+
+        A shard is not flushed: no manifest claims it yet, and one that a loss of power spoils breaks its seal. Workers
+        go on in place of waiting for the disk; whoever claims shards in a manifest calls `flush_shard` first.
+        """
         if self.layout == "folder":
             for path, image in zip(table.column("path").to_pylist(), images, strict=True):
                 write_bytes(self.path / path, image)
@@ -127,7 +131,7 @@ class ImageFolder:
         shard_table = table.add_column(0, IMAGE, struct).replace_schema_metadata(
             {**_hugging_face(table.schema), RECIPE_KEY: json.dumps(self.recipe, sort_keys=True), **UNSEALED}
         )
-        with written_aside(self.path / SHARDS / shard) as aside:
+        with written_aside(self.path / SHARDS / shard, flushed=False) as aside:
             # Encoded images do not shrink: leaving them plain saves the codec's time on write and on read. Snappy
             # for the rest: zstd sets up a context per column and row group, 15 us an image for 0.3 % of the bytes.
             compression = {
@@ -143,6 +147,20 @@ class ImageFolder:
                 write_statistics=False,
             )
             seal(aside)
+
+    def flush_shard(self, shard: str) -> None:
+        """Wait until the disk has a shard.
+
+        Raises:
+            OSError: where the disk refuses it, full perhaps; the shard is deleted, for it may be read from memory as
+                if it were whole.
+        """
+        path = self.path / SHARDS / shard
+        try:
+            flush(path)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def finished(self, shard: str, schema: Schema[Row]) -> pa.Table | None:
         """Return the rows of a shard that an earlier run finished, or None where it must be written.

@@ -27,7 +27,7 @@ Row = TypeVar("Row")
 MANIFEST = "manifest.parquet"
 FOOTER_KEY = b"cxr_pipeline"
 SPARE_KEY = b"cxr_pipeline_spare"  # the same without the shards' seals: what made the images outlives a spoilt byte
-ROWS_PER_GROUP = 1 << 17  # 30 MB of rows; a set of the 2020 recipe's size is one group
+ROWS_PER_GROUP = 1 << 15  # 8 MB of rows: the parent writes them while workers make the next
 LARGEST_SIDE = 4096  # of a frame, in pixels: normalize allows no more
 PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `written_aside` and `stages/ahead.py` call what is unfinished
 TOOL_VERSION = importlib.metadata.version("cxr-pipeline")
@@ -65,10 +65,14 @@ class Footer:
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
     """Yield a path beside `path`; on success its bytes are flushed and it takes the name of `path`.
 
     A reader sees the old file or the new one, never a part: rename is atomic within a folder.
+
+    Args:
+        path: where the file shall lie.
+        flushed: whether to wait for the disk; if not, whoever claims the file must (`flush`).
 
     Raises:
         OSError: where the disk is full or the folder may not be written; it names `path`, as Arrow's own does not.
@@ -77,8 +81,8 @@ def written_aside(path: Path) -> Iterator[Path]:
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield aside
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
+        if flushed:
+            flush(aside)
         aside.replace(path)
     except OSError as error:
         if error.errno is None:
@@ -86,6 +90,12 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Wait until the disk has a file's bytes: after a loss of power they are there."""
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def remove_partials(path: Path) -> None:

@@ -191,6 +191,8 @@ def publish(
         for table in tables:
             images = table.filter(pc.equal(table.column("status"), "ok"))  # a failed film's row claims no file
             in_shards = images.column("shard").unique().drop_null().to_pylist()
+            for name in in_shards:
+                folder.flush_shard(name)  # here, where waiting for the disk holds up no worker
             seals.update({name: str(claimed_by(folder.path / SHARDS / name)) for name in in_shards})
             kept.update(images.column("path").to_pylist() if folder.layout == "folder" else _in_folder(in_shards))
             reported.append(_dictionary_encoded(table.select(["status", "shard", *shown])))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import random
 from collections.abc import Callable
@@ -273,6 +274,23 @@ def test_a_shard_that_a_disk_has_spoilt_is_not_finished(
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     assert folder.finished("0-aa.parquet", NORMALIZED) is None
+
+
+def test_a_shard_that_the_disk_refuses_is_deleted_for_memory_would_call_it_whole(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = filled("shards")
+    shard = next((folder.path / SHARDS).iterdir())
+
+    def full(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder.flush_shard(shard.name)
+    assert shard.exists()
+    monkeypatch.setattr(shards, "flush", full)
+    with pytest.raises(OSError, match=f"No space left on device: '{shard}'"):
+        folder.flush_shard(shard.name)
+    assert not shard.exists()
 
 
 def test_what_the_manifest_names_and_the_disk_lacks_is_an_error(
