@@ -46,6 +46,7 @@ from stages.folder import (
     refuse_stale,
     withdraw,
 )
+from stages.leaks import leak_warning
 
 
 class AugmentParams(Params):
@@ -269,7 +270,11 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
         done=len(table),
         unit="images",
         set_aside=counts(table.column("status").to_pylist()),
-        lines=[*kept_line(folder, before, table, "images"), *_lines(table, len(films), params)],
+        lines=[
+            *kept_line(folder, before, table, "images"),
+            *_lines(table, len(films), params),
+            *leak_warning(normalized.facts),
+        ],
         written=(paths.AUGMENTED_MANIFEST,),
     )
 

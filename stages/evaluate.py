@@ -20,6 +20,7 @@ from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, SPLITS, FilmRow, PredictionRow
 from stages import paths
 from stages.contract import Machine, Params, Report, Root, Stage
+from stages.leaks import how_divided, leak_warning
 from stages.reporting import text
 from stages.scoring import Images, Judge, Probabilities, choose_splits, read_images, require_fit
 from stages.statistics.bootstrap import FilmSet, find_patients
@@ -169,14 +170,15 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
         judge = Judge(network, device, advance)
         probabilities = {name: judge.score(images) for name, images in sets.items()}
     summary = summarize(sets, probabilities, films, params)
+    summary["split"] = how_divided(films.facts)
     if "test" in splits:
         summary["test_peeks"] = note_peek(root / paths.TEST_PEEKS, store.file_sha256(root / paths.MODEL), params)
     of_split = {split: predictions(sets[split], probabilities[split]) for split in splits}
-    _write(summary, of_split, _Origin(root, params, network, films.facts["classes"]))
+    _write(summary, of_split, _Origin(root, params, network, films.facts["classes"], summary["split"]))
     return Report(
         done=sum(len(images.rows) for images in sets.values()),
         unit="images",
-        lines=lines(summary, films.facts["classes"], empty),
+        lines=[*lines(summary, films.facts["classes"], empty), *leak_warning(films.facts)],
         written=(paths.EVALUATION_PAGE, paths.EVALUATION_SUMMARY, paths.PREDICTIONS),
     )
 
@@ -189,6 +191,7 @@ class _Origin:
     params: EvaluateParams
     network: Checkpoint
     classes: list[str]
+    split: Mapping[str, str]
 
     def footer(self) -> store.Footer:
         """Return what the predictions' manifest says of itself."""
@@ -196,7 +199,7 @@ class _Origin:
         return store.Footer(
             params=self.params.model_dump(mode="json"),
             sources={name: store.file_sha256(self.root / name) for name in read},
-            facts={"classes": self.classes},
+            facts={"classes": self.classes, **self.split},
         )
 
     def facts(self) -> dict[str, dict[str, Any]]:

@@ -32,6 +32,7 @@ from stages.folder import (
     refuse_stale,
     withdraw,
 )
+from stages.leaks import leak_warning
 
 FILMS_PER_SHARD = 128  # fewer than a shard of copies holds images: small sets keep all workers busy
 
@@ -225,7 +226,7 @@ def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:
         done=len(films),
         unit="films",
         set_aside=counts(table.column("status").to_pylist()),
-        lines=[*kept_line(folder, before, table, "films"), *_lines(table, params)],
+        lines=[*kept_line(folder, before, table, "films"), *_lines(table, params), *leak_warning(divided.facts)],
         written=(paths.NORMALIZED_MANIFEST,),
     )
 

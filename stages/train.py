@@ -21,6 +21,7 @@ from stages import paths
 from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.drawn import AUGMENTED
 from stages.films.frame import Frame
+from stages.leaks import how_divided, leak_warning
 
 if TYPE_CHECKING:
     from stages.learning.checkpoint import Checkpoint
@@ -76,6 +77,7 @@ class Sources:
         augmented_folder: where the augmented images lie.
         normalized_folder: where the films lie.
         digests: sha256 of both manifests, by path under the root.
+        split: what was drawn, and how val was held out.
     """
 
     classes: tuple[str, ...]
@@ -86,6 +88,7 @@ class Sources:
     augmented_folder: ImageFolder
     normalized_folder: ImageFolder
     digests: Mapping[str, str]
+    split: Mapping[str, str]
 
 
 def read_sources(root: Root) -> Sources:
@@ -107,6 +110,7 @@ def read_sources(root: Root) -> Sources:
         augmented_folder=ImageFolder(root / paths.AUGMENTED, augmented.params["layout"]),
         normalized_folder=ImageFolder(root / paths.NORMALIZED, normalized.params["layout"]),
         digests={path: store.file_sha256(root / path) for path in MANIFESTS},
+        split=how_divided(normalized.facts),
     )
     check(sources)
     return sources
@@ -227,6 +231,7 @@ def summary(params: TrainParams, sources: Sources, fitted: Fitted, used: Mapping
         "val_loss": best.val_loss,
         "majority_val_accuracy": majority_share(sources.val),
         "images": len(sources.augmented),
+        "split": dict(sources.split),
         "films": {"train": len(sources.train), "val": len(sources.val)},
         "images_per_s": round(len(fitted.log) * len(sources.augmented) / fitted.train_s, 1),
         "peak_memory_mb": peak_memory_mb(),
@@ -268,7 +273,7 @@ def run(params: TrainParams, root: Root, machine: Machine) -> Report:
     return Report(
         done=len(fitted.log) * len(sources.augmented),
         unit="images",
-        lines=remarks(facts, absent(sources.val, sources.classes)),
+        lines=[*remarks(facts, absent(sources.val, sources.classes)), *leak_warning(sources.split)],
         written=(paths.MODEL, paths.TRAIN_SUMMARY, paths.TRAIN_LOG),
     )
 

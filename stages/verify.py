@@ -33,6 +33,7 @@ from stages.drawn import AUGMENTED
 from stages.films import codec
 from stages.films.frame import Frame
 from stages.folder import params_of
+from stages.leaks import leak_warning
 from stages.normalize import raw_folder
 from stages.reporting import text
 from stages.split import clusters_of, crossing_clusters
@@ -314,15 +315,22 @@ def _contradictions(
 
 
 def _crossing(found: Manifests) -> list[Finding]:
+    """Return which patients lie in several splits; none is wrong where films were drawn one by one on purpose."""
     clusters = clusters_of(AUDITED.rows(found.table(paths.AUDIT)))
     try:
         crossing = crossing_clusters(SPLIT.rows(found.table(paths.SPLIT)), clusters)
     except KeyError as error:  # a group that the audit does not know, which is a finding of its own
         return [Finding("manifest", paths.SPLIT, f"names the patient {error}", "a patient that the audit knows")]
-    if not crossing:
+    if not crossing or leak_warning(found.footers[paths.SPLIT].facts):
         return []
     told = f"{len(crossing)} patients lie in several of train, val and test, such as {crossing[0]}"
     return [Finding("manifest", paths.SPLIT, told, "each patient in one")]
+
+
+def _leaks(found: Manifests) -> tuple[str, ...]:
+    """Return a warning where the set's split leaks by its own account."""
+    told = [warning for footer in found.footers.values() for warning in leak_warning(footer.facts)]
+    return tuple(told[:1])
 
 
 def _check_copies(found: Manifests) -> list[Finding]:
@@ -443,11 +451,13 @@ class Verdict:
         findings: what is wrong.
         by_folder: what was read, by folder.
         unseen: what could not be looked at, and is not wrong for that.
+        warnings: what is as its manifests say, and not to be trusted all the same.
     """
 
     findings: tuple[Finding, ...]
     by_folder: Mapping[str, Checked]
     unseen: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def inspect(params: VerifyParams, root: Root, machine: Machine) -> Verdict:
@@ -477,7 +487,7 @@ def inspect(params: VerifyParams, root: Root, machine: Machine) -> Verdict:
         where = name.rpartition("/")[0]
         by_folder[where] = _sum(by_folder.get(where, Checked()), Checked(files=1, size=sealed.size))
     findings += [finding for result in checked for finding in result.findings]
-    return Verdict(tuple(findings), by_folder, unseen)
+    return Verdict(tuple(findings), by_folder, unseen, _leaks(found))
 
 
 def _raw_unseen(found: Manifests, machine: Machine) -> tuple[str, ...]:
@@ -513,7 +523,7 @@ def run(params: VerifyParams, root: Root, machine: Machine) -> Report:
     return Report(
         done=files,
         unit="files",
-        lines=[*told, *_table(verdict), *verdict.unseen, *listed, *more],
+        lines=[*told, *_table(verdict), *verdict.unseen, *verdict.warnings, *listed, *more],
         verdict=f"{len(wrong):,} {'thing is' if len(wrong) == 1 else 'things are'} wrong" if wrong else good,
         failed=bool(wrong),
     )

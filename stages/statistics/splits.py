@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 Name = TypeVar("Name", bound=Hashable)
+NUMBERED = re.compile(r"(?P<series>.*?)(?P<number>[0-9]+)", re.DOTALL)
 
 
 def rank_key(seed: int, purpose: str, name: str) -> str:
@@ -35,6 +37,51 @@ def draw_share(names_by_class: Mapping[str, Iterable[str]], share: float, *, see
     for names in map(set, names_by_class.values()):
         drawn |= draw_number(names, rounded_share(share, len(names)), seed=seed, purpose=purpose)
     return drawn
+
+
+def draw_blocks(names_by_class: Mapping[str, Iterable[str]], share: float, *, seed: int, purpose: str) -> set[str]:
+    """Return the `share` of each class's names, as a block of consecutive names in each of its series.
+
+    A keyed hash decides where in its series a block begins.
+    """
+    drawn: set[str] = set()
+    for label, names in names_by_class.items():
+        of_series = series_of(names)
+        sizes = {name: len(members) for name, members in of_series.items()}
+        lengths = apportioned(rounded_share(share, sum(sizes.values())), sizes)
+        for name, members in of_series.items():
+            places = len(members) - lengths[name] + 1
+            start = int(rank_key(seed, purpose, f"{label}/{name}")[:8], 16) * places >> 32
+            drawn |= set(members[start : start + lengths[name]])
+    return drawn
+
+
+def series_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names that differ in the number at their end alone, in the order of that number.
+
+    Names without a number at the end, and those that share their beginning with no other, make one series, called
+    by the empty string, in the order of the alphabet.
+    """
+    numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name in set(names):
+        found = NUMBERED.fullmatch(name)
+        numbered[found["series"] if found else ""].append((int(found["number"]) if found else 0, name))
+    series = {name: [each for _, each in sorted(of)] for name, of in sorted(numbered.items()) if name and len(of) > 1}
+    others = set(names).difference(*series.values())
+    return series | ({"": sorted(others)} if others else {})
+
+
+def apportioned(number: int, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return how many of `number` fall to each name in proportion to its size, `number` in all.
+
+    By largest remainders (Hamilton's method), so that none is off by one or more; the first name wins a tie.
+    """
+    total = max(sum(sizes.values()), 1)
+    shares = {name: number * size // total for name, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda name: -(number * sizes[name] % total))
+    for name in by_remainder[: number - sum(shares.values())]:
+        shares[name] += 1
+    return shares
 
 
 def linked(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from stages.drawn import AUGMENTED
 from stages.evaluate import EvaluateParams
 from stages.films.codec import decode, encode
 from stages.films.frame import Frame
+from stages.leaks import LEAKS
 from stages.learning import batches, checkpoint, loop, networks
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -284,7 +285,7 @@ def test_the_same_run_writes_the_same_bytes_but_for_the_count_of_looks(root: Pat
 def test_the_predictions_say_what_they_were_made_from(root: Path, machine: Machine) -> None:
     evaluate.run(QUICK, root, machine)
     footer = store.read_footer(root / paths.PREDICTIONS)
-    assert footer.facts == {"classes": list(CLASSES)}
+    assert footer.facts == {"classes": list(CLASSES), "unit": "patient", "holdout": "patients"}
     assert footer.params == {"split": "all", "draws": 200, "seed": 0}
     for path in ("data/normalized/manifest.parquet", "models/model.safetensors"):
         assert footer.sources[path] == store.file_sha256(root / path)
@@ -297,6 +298,18 @@ def test_the_lines_show_a_row_per_split_the_gaps_and_what_was_skipped(root: Path
     assert [line.split(":")[0] for line in lines[4:7]] == ["augmented - train", "train - val", "train - test"]
     assert lines[7] == "not scored, having no films: leak_probe"
     assert lines[8] == "looks at the test films so far: 1 (reports/test_peeks.jsonl)"
+
+
+def test_after_a_careless_split_figures_lines_and_page_say_that_it_leaks(root: Path, machine: Machine) -> None:
+    manifest = root / paths.NORMALIZED_MANIFEST
+    rows, footer = store.read(NORMALIZED, manifest), store.read_footer(manifest)
+    assert LEAKS not in evaluate.run(QUICK, root, machine).lines
+    assert "This split leaks" not in (root / paths.EVALUATION_PAGE).read_text()
+    store.write(rows, NORMALIZED, manifest, replace(footer, facts={**footer.facts, "unit": "film"}))
+    assert LEAKS in evaluate.run(QUICK, root, machine).lines
+    assert "This split leaks" in (root / paths.EVALUATION_PAGE).read_text()
+    assert json.loads((root / paths.EVALUATION_SUMMARY).read_text())["split"]["unit"] == "film"
+    assert store.read_footer(root / paths.PREDICTIONS).facts["unit"] == "film"
 
 
 def test_a_split_without_films_is_refused_with_what_the_others_hold(root: Path, machine: Machine) -> None:

@@ -7,18 +7,22 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from manifests import store
 from manifests.rows import AUDITED, SPLIT, AuditedRow, SplitRow
-from stages import audit, paths, phantom, split
+from stages import audit, augment, normalize, paths, phantom, split, verify
 from stages.contract import Machine, StageError
+from stages.leaks import LEAKS
 from stages.statistics.splits import gathered
 
 Audited = Callable[..., AuditedRow]
@@ -216,6 +220,81 @@ def test_the_proof_that_no_patient_crosses_can_fail(audited: Audited) -> None:
     assert split.crossing_clusters(rows[:2], {"p1": "p1"}) == []
 
 
+# --- the arms: the careless split, and blocks -------------------------------------------------------------------
+
+BY_FILM = split.SplitParams(unit="film")
+BLOCKS = split.SplitParams(holdout="block")
+
+
+@given(sizes=SIZES, delivered=st.booleans())
+def test_by_film_shares_are_of_films_and_exact_in_every_class(
+    audited: Audited, sizes: dict[str, list[int]], *, delivered: bool
+) -> None:
+    rows = films_of_patients(sizes, audited)
+    if delivered:
+        rows.append(audited("test/0", delivered_split="test", group_id="other"))
+    splits = assigned(rows, BY_FILM)
+    for label in sizes:
+        places = Counter(splits[row.path] for row in rows if row.label == label and row.path != "test/0")
+        test = 0 if delivered else share(0.15, places.total())
+        pool = places.total() - test
+        assert places["test"] == test
+        assert places["val"] == share(0.15, pool)
+        assert places["leak_probe"] == min(pool - places["val"], share(0.05, pool))
+
+
+def test_by_film_patients_cross(audited: Audited) -> None:
+    rows = films_of_patients({"normal": [4] * 60}, audited)
+    splits = assigned(rows, BY_FILM)
+    divided = [split.split_row(row, splits[row.path]) for row in rows]  # type: ignore[arg-type]  # str or None
+    summary = split.summarize(divided, split.clusters_of(rows), BY_FILM)
+    held = {row.group_id for row in rows if splits[row.path] == "val"}
+    trained = {row.group_id for row in rows if splits[row.path] in ("train", "leak_probe")}
+    tested = {row.group_id for row in rows if splits[row.path] == "test"}
+    crossing = (held & trained) | (held & tested) | (tested & trained)
+    assert summary["patients_crossing"] == len(crossing) > 30
+    assert summary["patients"] == 60
+    assert summary["leaks"]
+    assert summary["with_siblings_in_train"]["val"] > 20
+
+
+def test_by_film_a_sibling_of_a_delivered_test_film_stays_where_a_careless_split_leaves_it(audited: Audited) -> None:
+    rows = [
+        audited("train/a", delivered_split="train", group_id="p1"),
+        audited("train/b", near_duplicate_of="test/d", group_id="p2"),
+        audited("test/d", delivered_split="test", group_id="p1"),
+    ]
+    assert assigned(rows, BY_FILM) == {"train/a": "train", "train/b": "train", "test/d": "test"}
+
+
+@given(SIZES)
+def test_blocks_hold_patients_of_consecutive_numbers_and_nobody_crosses(
+    audited: Audited, sizes: dict[str, list[int]]
+) -> None:
+    rows = films_of_patients(sizes, audited)
+    rows.append(audited("test/0", delivered_split="test", group_id="other"))
+    splits = assigned(rows, BLOCKS)
+    for label, patients in sizes.items():
+        held = sorted({int(row.path.split("/")[1]) for row in rows if row.label == label and splits[row.path] == "val"})
+        assert len(held) == share(0.15, len(patients))
+        assert held == list(range(held[0], held[-1] + 1)) if held else True
+    divided = [split.split_row(row, splits[row.path]) for row in rows]  # type: ignore[arg-type]  # str or None
+    assert split.crossing_clusters(divided, split.clusters_of(rows)) == []
+
+
+@given(audits())
+def test_with_blocks_no_patient_crosses_whatever_the_films(audited: Audited, films: list[dict[str, Any]]) -> None:
+    rows = rows_of(films, audited)
+    splits = assigned(rows, BLOCKS)
+    divided = [split.split_row(row, splits[row.path]) for row in rows if row.path in splits]  # type: ignore[arg-type]
+    assert split.crossing_clusters(divided, split.clusters_of(rows)) == []
+
+
+def test_a_block_of_films_is_refused() -> None:
+    with pytest.raises(ValidationError, match="a block holds whole patients; expected unit patient"):
+        split.SplitParams(unit="film", holdout="block")
+
+
 # --- the stage -------------------------------------------------------------------------------------------------
 
 
@@ -235,6 +314,44 @@ def test_the_manifest_and_the_summary_say_the_same(project: Path) -> None:
     footer = store.read_footer(project / paths.SPLIT)
     assert footer.sources == {paths.AUDIT: store.file_sha256(project / paths.AUDIT)}
     assert footer.params == PARAMS.model_dump(mode="json")
+    assert (footer.facts["unit"], footer.facts["holdout"]) == ("patient", "patients")
+
+
+def test_the_terminal_shows_films_patients_and_shares_and_that_nobody_crosses(project: Path, machine: Machine) -> None:
+    report = split.run(PARAMS, project, machine)
+    summary = json.loads((project / paths.SPLIT_SUMMARY).read_text())
+    assert report.lines[0].split() == ["split", "films", "patients", "normal", "bacterial", "viral"]
+    train = summary["splits"]["train"]
+    of_normal = train["classes"]["normal"]
+    assert report.lines[1].split()[:3] == ["train", str(train["films"]), str(train["patients"])]
+    assert f"{of_normal['films']} ({100 * of_normal['share']:.1f} %)" in report.lines[1]
+    assert f"; 0 of {summary['patients']} patients cross; " in report.lines[5]
+    assert len(report.lines) == 6
+
+
+def test_the_careless_split_says_that_it_leaks_from_stage_to_stage(project: Path, machine: Machine) -> None:
+    report = split.run(BY_FILM, project, machine)
+    assert LEAKS in report.lines
+    assert "0 of" not in report.lines[5]
+    reports = [normalize.run(normalize.NormalizeParams(height=32, width=40), project, machine)]
+    reports.append(augment.run(augment.AugmentParams(copies=1), project, machine))
+    for path in (paths.SPLIT, paths.NORMALIZED_MANIFEST, paths.AUGMENTED_MANIFEST):
+        assert store.read_footer(project / path).facts["unit"] == "film"
+    reports.append(verify.run(verify.VerifyParams(), project, machine))
+    assert all(LEAKS in each.lines for each in reports)
+    assert not reports[-1].failed, reports[-1].lines
+
+
+def test_verify_names_patients_who_cross_where_the_split_is_not_a_careless_one(project: Path, machine: Machine) -> None:
+    split.run(BY_FILM, project, machine)
+    rows, footer = store.read(SPLIT, project / paths.SPLIT), store.read_footer(project / paths.SPLIT)
+    honest = replace(footer, facts={**footer.facts, "unit": "patient"})
+    store.write(rows, SPLIT, project / paths.SPLIT, honest)
+    rmtree(project / paths.NORMALIZED)  # of another split
+    report = verify.run(verify.VerifyParams(), project, machine)
+    assert report.failed
+    assert any("patients lie in several of train, val and test" in line for line in report.lines)
+    assert LEAKS not in report.lines
 
 
 def test_where_no_test_is_delivered_one_is_drawn_by_patient(

@@ -18,11 +18,13 @@ from manifests import store
 from manifests.columns import ManifestError, columns_of
 from manifests.rows import NORMALIZED, AugmentedRow, ImageRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
+from stages import paths
 from stages.contract import Machine, StageError
 from stages.drawn import AUGMENTED
 from stages.films.codec import encode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import place
+from stages.leaks import LEAKS
 from stages.learning import checkpoint, networks
 from stages.normalize import placement_columns
 from stages.train import STAGE, TrainParams, run
@@ -166,6 +168,15 @@ def test_training_beats_the_most_frequent_class_and_says_so(tmp_path: Path, layo
     assert not any("warning" in line for line in report.lines)
     assert all((tmp_path / name).is_file() for name in report.written)
     assert tuple(report.written) == STAGE.writes
+
+
+@pytest.mark.usefixtures("films")
+def test_after_a_careless_split_training_says_that_it_leaks(tmp_path: Path) -> None:
+    manifest = tmp_path / paths.NORMALIZED_MANIFEST
+    rows, footer = store.read(NORMALIZED, manifest), store.read_footer(manifest)
+    store.write(rows, NORMALIZED, manifest, replace(footer, facts={**footer.facts, "unit": "film"}))
+    assert LEAKS in run(QUICK, tmp_path, machine()).lines
+    assert summary(tmp_path)["split"] == {"unit": "film", "holdout": "patients"}
 
 
 @pytest.mark.usefixtures("films")

@@ -9,7 +9,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.statistics.splits import draw_share, gathered, linked, rank_key, rounded_share
+from stages.statistics.splits import (
+    apportioned,
+    draw_blocks,
+    draw_share,
+    gathered,
+    linked,
+    rank_key,
+    rounded_share,
+    series_of,
+)
 
 NAMES = st.sets(st.text("abcdef", min_size=1, max_size=6), max_size=40)
 SHARES = st.sampled_from([0.0, 0.05, 0.15, 0.2, 0.29, 0.5, 0.99])
@@ -78,3 +87,59 @@ def test_linked_names_share_the_smallest_name_and_others_do_not(pairs: list[tupl
 
 def test_gathered_keeps_the_order_of_values() -> None:
     assert gathered(["b", "a", "b", "b"], [3, 1, 2, 3]) == {"b": [3, 2, 3], "a": [1]}
+
+
+def test_a_series_is_in_the_order_of_its_numbers_and_strangers_make_one_of_their_own() -> None:
+    names = [
+        "normal/IM/10",
+        "normal/IM/9",
+        "normal/IM/100",
+        "normal/NORMAL2-IM/9",
+        "p7",
+        "odd",
+        "film/3fa01",
+        "film/b7",
+    ]
+    assert series_of(names) == {
+        "normal/IM/": ["normal/IM/9", "normal/IM/10", "normal/IM/100"],
+        "": ["film/3fa01", "film/b7", "normal/NORMAL2-IM/9", "odd", "p7"],
+    }
+
+
+NUMBERED_NAMES = st.sets(
+    st.builds("{}{}".format, st.sampled_from(["IM/", "NORMAL2-IM/", "person", "x", ""]), st.integers(0, 300))
+    | st.text("abc", min_size=1, max_size=4),
+    max_size=60,
+)
+
+
+@given(st.dictionaries(st.sampled_from("xyz"), NUMBERED_NAMES), SHARES, st.integers(0, 9))
+def test_blocks_are_consecutive_and_their_share_of_each_class_is_exact(
+    by_class: dict[str, set[str]], share: float, seed: int
+) -> None:
+    renamed = {key: {f"{key}/{name}" for name in names} for key, names in by_class.items()}
+    drawn = draw_blocks(renamed, share, seed=seed, purpose="val")
+    for names in renamed.values():
+        number = math.floor(Fraction(str(share)) * len(names) + Fraction(1, 2))
+        assert len(drawn & names) == number
+        for members in series_of(names).values():
+            held = [place for place, name in enumerate(members) if name in drawn]
+            assert held == list(range(held[0], held[0] + len(held))) if held else True
+            assert abs(len(held) - number * len(members) / len(names)) < 1
+
+
+def test_a_seed_moves_the_block_and_every_place_can_be_its_beginning() -> None:
+    names = [f"p{number}" for number in range(10)]
+    blocks = [draw_blocks({"x": names}, 0.3, seed=seed, purpose="val") for seed in range(200)]
+    assert {min(int(name[1:]) for name in block) for block in blocks} == set(range(8))
+    assert draw_blocks({"x": names[::-1]}, 0.3, seed=5, purpose="val") == blocks[5]
+
+
+@given(st.dictionaries(st.text("abcd", max_size=2), st.integers(0, 30)), st.data())
+def test_what_is_apportioned_adds_up_and_none_is_off_by_one(sizes: dict[str, int], data: st.DataObject) -> None:
+    total = sum(sizes.values())
+    number = data.draw(st.integers(0, total))
+    found = apportioned(number, sizes)
+    assert sum(found.values()) == number
+    assert all(abs(found[name] - number * size / total) < 1 for name, size in sizes.items() if total)
+    assert all(found[name] <= size for name, size in sizes.items())
