@@ -17,6 +17,8 @@ SIDE = 32  # a thumbnail's height and width
 BLOCK = 2048  # films compared at once: a block of correlations takes 16 MB
 LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
 MOST = 0.998  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
+WAVES = 8  # frequencies each way by which pairs that cannot be near duplicates are told
+ROUNDING = 1e-5  # of products of such vectors in single precision, and more
 FALSE_PAIRS = 0.5  # expected number of pairs of different patients above the threshold
 
 
@@ -94,10 +96,52 @@ def nearest_other_group(
 
 
 def pairs_above(vectors: Vectors, threshold: float) -> Iterator[tuple[int, int]]:
-    """Yield the pairs (first, second), first < second, whose correlation reaches the threshold."""
+    """Yield the pairs (first, second), first < second, whose correlation reaches the threshold.
+
+    All pairs are looked at, most of them in few dimensions alone: of unit vectors a and b and their projections Pa
+    and Pb, a.b = 1 - |a - b|^2 / 2 <= 1 - |Pa - Pb|^2 / 2, so that a pair whose projections lie far apart cannot
+    reach the threshold. No pair is missed for it.
+    """
+    left, right = _projections(vectors)
     for start in range(0, len(vectors), BLOCK):
-        rows = vectors[start : start + BLOCK]
         for other in range(start, len(vectors), BLOCK):
-            correlation = rows @ vectors[other : other + BLOCK].T
-            found = np.argwhere(correlation >= threshold) + np.array([start, other])
-            yield from map(tuple, found[found[:, 0] < found[:, 1]].tolist())
+            bound = left[start : start + BLOCK] @ right[other : other + BLOCK].T  # -|Pa - Pb|^2 / 2
+            likely = np.argwhere(bound >= threshold - 1 - ROUNDING) + np.array([start, other])
+            likely = likely[likely[:, 0] < likely[:, 1]]
+            for some in range(0, len(likely), BLOCK):
+                pairs = likely[some : some + BLOCK]
+                yield from map(tuple, pairs[_correlations(vectors, pairs) >= threshold].tolist())
+
+
+def _correlations(vectors: Vectors, pairs: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Return the correlation of each pair; each film's vector is made once."""
+    films, place = np.unique(pairs, return_inverse=True)
+    known = vectors[films]
+    one, other = known[place.reshape(pairs.shape).T]
+    return np.asarray(np.einsum("ij,ij->i", one, other), np.float32)
+
+
+def _projections(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return two forms of the vectors in few dimensions, whose products are -|Pa - Pb|^2 / 2.
+
+    Projected is on the lowest frequencies of the cosine transform, where the energy of smooth films lies.
+    """
+    waves = _low_frequencies()
+    starts = range(0, len(vectors), BLOCK)
+    low = np.concatenate(
+        [np.zeros((0, len(waves)), np.float32), *(vectors[at : at + BLOCK] @ waves.T for at in starts)]
+    )
+    half = (low**2).sum(axis=1, keepdims=True) / 2
+    one = np.ones_like(half)
+    return np.hstack([low, -half, one]), np.hstack([low, one, -half])
+
+
+def _low_frequencies() -> NDArray[np.float32]:
+    """Return the WAVES x WAVES lowest frequencies of a thumbnail's cosine transform, orthonormal, one a row.
+
+    DCT-II (Ahmed, Natarajan and Rao, IEEE Transactions on Computers C-23, 1974).
+    """
+    frequency, place = np.arange(WAVES)[:, None], np.arange(SIDE)[None, :]
+    waves = np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
+    waves[0] /= np.sqrt(2)
+    return np.asarray(np.kron(waves, waves), np.float32)

@@ -88,6 +88,19 @@ def test_each_pair_is_found_once_whatever_the_block(monkeypatch: pytest.MonkeyPa
     assert 20 < len(expected) < 190
 
 
+@pytest.mark.parametrize("threshold", [0.9, LEAST, 0.995, 0.9999])
+def test_no_pair_is_missed_for_being_looked_at_in_few_dimensions(threshold: float) -> None:
+    """Smooth films, as radiographs are, and rough ones; each again with a little noise."""
+    words = np.random.default_rng(3)
+    smooth = np.kron(words.normal(size=(60, 8, 8)), np.ones((1, 4, 4))).reshape(60, -1)
+    films = np.concatenate([smooth, words.normal(size=(60, SIDE * SIDE))])
+    noisy = [films + words.normal(size=films.shape) * size for size in (0, 0.01, 0.1, 0.3)]
+    vectors = descriptors(list(np.clip(128 + 30 * np.concatenate(noisy), 0, 255).astype(np.uint8)))
+    expected = {tuple(pair) for pair in np.argwhere(np.triu(vectors @ vectors.T, 1) >= threshold).tolist()}
+    assert set(pairs_above(vectors, threshold)) == expected
+    assert expected
+
+
 @pytest.mark.parametrize("block", [3, 2048])
 def test_the_nearest_film_is_sought_among_other_groups_alone(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(duplicates, "BLOCK", block)
