@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
-from stages import evaluation_report, paths
+from stages import evaluation_report, evaluation_schema, paths
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.judgement import summarize
 from stages.scoring import Images, Judge, Probabilities, choose_splits, find_models, read_images, require_fit
@@ -98,6 +98,7 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     if TEST in sets:  # before anything that its labels tell is worked out, let alone shown
         peeks = {"test_peeks": note_peeks(root / paths.TEST_PEEKS, list(origin.sha256.values()), params)}
     summary = {
+        "version": evaluation_schema.VERSION,
         **summarize(sets, said, films, draws=params.draws, seed=params.seed),
         **peeks,
         "split_arms": {name: films.facts[name] for name in ARMS if name in films.facts},

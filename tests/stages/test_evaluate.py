@@ -23,6 +23,7 @@ from stages import evaluate, evaluation_report, paths, scoring
 from stages.contract import Machine, StageError
 from stages.drawn import AUGMENTED
 from stages.evaluate import EvaluateParams
+from stages.evaluation_schema import Evaluation
 from stages.films.codec import decode, encode
 from stages.films.frame import Frame
 from stages.learning import batches, checkpoint, loop, networks
@@ -185,8 +186,11 @@ def root(untouched: Path, tmp_path: Path) -> Path:
 
 
 def summary_of(root: Path) -> dict[str, Any]:
+    """Return what a run wrote, once it is what the schema says."""
     found = json.loads((root / paths.EVALUATION_SUMMARY).read_text())
     assert isinstance(found, dict)
+    told = Evaluation.model_validate(found, strict=True).model_dump(mode="json", exclude_unset=True)
+    assert told == found
     return found
 
 
@@ -208,6 +212,29 @@ def test_the_stage_writes_what_it_says_and_the_figures_are_those_of_the_predicti
     assert all(row.correct == (row.predicted == row.label) for row in rows)
     assert all(np.argmax(row.probabilities) == row.predicted_index for row in rows)
     assert np.sum([row.probabilities for row in rows], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ((), {"accuracy": 0.5}),
+        (("gap",), {"parts": {"luck": {}}}),
+        (("gap", "total"), {"value": "0.5"}),
+        (("splits", "test"), {"accuracy": 1.5}),
+        (("models", paths.MODEL), {"sha256": "abc"}),
+    ],
+)
+def test_the_schema_refuses_what_it_does_not_say(
+    root: Path, machine: Machine, where: tuple[str, ...], change: dict[str, Any]
+) -> None:
+    evaluate.run(QUICK, root, machine)
+    found = summary_of(root)
+    inner = found
+    for key in where:
+        inner = inner[key]
+    inner.update(change)
+    with pytest.raises(ValidationError):
+        Evaluation.model_validate(found, strict=True)
 
 
 def test_a_film_gets_the_probabilities_that_the_network_gives_its_own_pixels(root: Path, machine: Machine) -> None:
@@ -313,7 +340,7 @@ def test_the_lines_show_the_total_first_then_its_parts_each_split_and_what_was_s
     root: Path, machine: Machine
 ) -> None:
     lines = evaluate.run(QUICK, root, machine).lines
-    assert lines[0].split() == ["part", "points", "95", "%", "interval", *CLASSES]
+    assert lines[0].split()[-7:] == ["all", "95", "%", "interval", *CLASSES]
     assert lines[1].startswith("total (augmented train - test)")
     parts = ["augmentation (the copies)", "fit+leakage (not told apart)", "prior (class shares)"]
     parts += ["shift (other films)", "threshold (class cut-offs)"]
