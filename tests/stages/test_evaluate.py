@@ -432,6 +432,20 @@ def test_several_models_give_their_mean_their_spread_and_all_their_values(seeds:
     ]
 
 
+def test_the_interval_is_that_of_the_mean_over_the_models(seeds: Path, machine: Machine) -> None:
+    evaluate.run(EvaluateParams(models="models/seed-[13].safetensors", draws=200), seeds, machine)
+    alike = summary_of(seeds)
+    total = {key: alike["gap"]["total"][key] for key in ("value", "low", "high")}
+    assert total == pytest.approx(alike["models"]["models/seed-1.safetensors"]["total"])
+    evaluate.run(EvaluateParams(models="models/seed-[12].safetensors", draws=200), seeds, machine)
+    found = summary_of(seeds)
+    one, other = (model["total"] for model in found["models"].values())
+    assert other["low"] == other["value"] == other["high"]  # a class for everything: no draw changes a recall
+    for end in ("low", "high"):
+        assert found["gap"]["total"][end] == pytest.approx((one[end] + other[end]) / 2)
+        assert found["splits"]["test"][f"accuracy_{end}"] != alike["splits"]["test"][f"accuracy_{end}"]
+
+
 def test_one_of_several_models_has_the_parts_and_intervals_that_it_has_alone(seeds: Path, machine: Machine) -> None:
     evaluate.run(EvaluateParams(models="models/seed-*.safetensors", draws=200), seeds, machine)
     among = summary_of(seeds)["models"]["models/seed-1.safetensors"]
