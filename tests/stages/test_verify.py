@@ -384,7 +384,7 @@ def test_predictions_are_checked_and_left_to_evaluate(made: Path, machine: Machi
     rows = [
         PredictionRow(
             film_id=row.film_id, path=row.path, label=row.label, label_index=row.label_index, group_id=row.group_id,
-            split=row.split, status="ok", reason=None, predicted="normal", predicted_index=0,
+            split=row.split, status="ok", reason=None, model=paths.MODEL, predicted="normal", predicted_index=0,
             correct=row.label == "normal", probabilities=[1.0, 0.0, 0.0],
         )
         for row in store.read(NORMALIZED, made / paths.NORMALIZED_MANIFEST)
@@ -392,6 +392,11 @@ def test_predictions_are_checked_and_left_to_evaluate(made: Path, machine: Machi
     sources = {paths.NORMALIZED_MANIFEST: store.file_sha256(made / paths.NORMALIZED_MANIFEST)}
     store.write(rows, PREDICTIONS, made / paths.PREDICTIONS, store.Footer(sources=sources))
     assert not look(made, machine).failed
+    by_another = [replace(row, model="models/seed-1.safetensors") for row in rows]
+    store.write([*rows, *by_another], PREDICTIONS, made / paths.PREDICTIONS, store.Footer(sources=sources))
+    assert not look(made, machine).failed
+    store.write([*rows, *rows[:1]], PREDICTIONS, made / paths.PREDICTIONS, store.Footer(sources=sources))
+    assert any("comes twice" in line for line in look(made, machine).lines)
     store.write(
         [replace(rows[0], label="viral"), *rows[1:]],
         PREDICTIONS,
