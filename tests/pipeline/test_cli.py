@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,6 +47,9 @@ def test_help_of_a_command_explains_every_option_and_states_its_default(name: st
     command = main.get_command(None, name)  # type: ignore[arg-type]  # the catalogue needs no context
     assert command is not None
     for option in command.params:
+        if isinstance(option, click.Argument):
+            assert f"{option.make_metavar(click.Context(command)).strip('[].')}: " in str(command.help)
+            continue
         record = option.to_info_dict()
         assert record["help"], f"{name} --{option.name} has no help"
         assert "default" in record["help"] or getattr(option, "show_default", False) or record["is_flag"]

@@ -17,7 +17,7 @@ P_VALUES = st.lists(st.floats(1e-9, 1.0), max_size=12)
 FILMS = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 8)), min_size=1, max_size=40)
 
 
-def columns(films: list[tuple[bool, bool, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def columns(films: list[tuple[bool, bool, int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first, second, patients = zip(*films, strict=True)
     return np.array(first), np.array(second), np.array(patients)
 
