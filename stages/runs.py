@@ -64,20 +64,16 @@ def runs_of(table: pa.Table, footer: store.Footer, *, name: str, split: str) -> 
     """Return the runs that a manifest of predictions holds, one for each model, by what it says of a split's films.
 
     Raises:
-        StageError: where it says nothing of them.
+        StageError: where it says nothing of them, or something that no evaluation says.
     """
-    models = _models(table)
-    called = _called(name, sorted(set(models)))
-    answers: dict[str, dict[str, Answer]] = {model: {} for model in called}
-    for model, film, place, *answer in zip(models, *_columns(table), strict=True):
-        if place == split:
-            answers[model][film] = Answer(*answer)
-    found = ", ".join(sorted({str(place) for place in table.column("split").to_pylist()}))
-    if not all(answers.values()):
+    answers = _answers(table, split, classes=set(footer.facts["classes"]), name=name)
+    if not answers or not all(answers.values()):
+        found = ", ".join(sorted({str(place) for place in table.column("split").to_pylist()}))
         raise StageError(
             f"{name}: holds no predictions of split {split} (found: {found or 'none'}); "
             f"run `cxr-pipeline evaluate --split {split}` there"
         )
+    called = _called(name, list(answers))
     return [
         EvaluatedRun(
             name=called[model],
@@ -88,6 +84,29 @@ def runs_of(table: pa.Table, footer: store.Footer, *, name: str, split: str) -> 
         )
         for model, of_model in answers.items()
     ]
+
+
+def _answers(table: pa.Table, split: str, *, classes: set[str], name: str) -> dict[str, dict[str, Answer]]:
+    """Return what each model says of each film of a split.
+
+    Raises:
+        StageError: where a film comes twice, or its classes are none of the footer's.
+    """
+    models = _models(table)
+    answers: dict[str, dict[str, Answer]] = {model: {} for model in sorted(set(models))}
+    for model, film, place, *told in zip(models, *_columns(table), strict=True):
+        if place != split:
+            continue
+        answer = Answer(*told)
+        if film in answers[model]:
+            raise StageError(f"{name}: film {film[:12]} comes twice; expected each film once; run evaluate again")
+        if not {answer.label, answer.predicted} <= classes:
+            raise StageError(
+                f"{name}: film {film[:12]} has the classes {answer.label} and {answer.predicted}; "
+                f"expected two of {', '.join(sorted(classes))}; run evaluate again"
+            )
+        answers[model][film] = answer
+    return answers
 
 
 def _columns(table: pa.Table) -> list[list[str]]:

@@ -223,6 +223,19 @@ def test_a_run_that_did_not_score_the_split_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / paths.TEST_PEEKS).exists()
 
 
+def test_predictions_that_no_evaluation_writes_are_refused(tmp_path: Path) -> None:
+    one = a_run(tmp_path / "one", 3)
+    twice = str(write(tmp_path / "twice.parquet", [row(1, right=True), row(1, right=False)]))
+    with pytest.raises(StageError, match="comes twice; expected each film once"):
+        look(tmp_path, one, twice)
+    strange = str(write(tmp_path / "strange.parquet", [row(1, right=True, predicted="fungal")]))
+    with pytest.raises(StageError, match="has the classes normal and fungal; expected two of bacterial, normal, viral"):
+        look(tmp_path, one, strange)
+    empty = str(write(tmp_path / "empty.parquet", []))
+    with pytest.raises(StageError, match=r"holds no predictions of split val \(found: none\)"):
+        look(tmp_path, one, empty)
+
+
 def test_a_name_that_is_nothing_is_refused_with_where_it_was_looked_for(tmp_path: Path) -> None:
     one = a_run(tmp_path / "one", 3)
     with pytest.raises(StageError, match=r"nosuch: no evaluated run: there is no nosuch/data/evaluation/predictions"):
