@@ -62,5 +62,5 @@ def finish(command: Sequence[str], *, environment: Mapping[str, str] | None = No
 
 def stage_command(stage: str, root: Path, *, jobs: int, raw: Path | None = None) -> list[str]:
     """Return the command line of a stage, as a user would give it, with this Python."""
-    command = [sys.executable, "-m", "pipeline.cli", stage, "--root", str(root), "--jobs", str(jobs), "--no-progress"]
+    command = [sys.executable, "-m", "pipeline", stage, "--root", str(root), "--jobs", str(jobs), "--no-progress"]
     return command if raw is None else [*command, "--raw", str(raw)]

@@ -55,19 +55,27 @@ def _command(entry: Entry) -> click.Command:
     from pipeline.params import scalars  # noqa: PLC0415 - pydantic: `--help` of the group does without
 
     stage = entry.load()
-    parameters = scalars(stage.params)
+    own: list[click.Parameter] = [*_words(stage), *(_flag(scalar) for scalar in scalars(stage.params))]
     wrote = ", ".join(stage.writes) + (f" with --{stage.writes_if}" if stage.writes_if else "")
     wrote = wrote or "nothing"
     reads = ", ".join(stage.reads)
     about = f"Reads {reads}; writes {wrote}." if reads else f"Writes {wrote}."
+    if stage.arguments:
+        about = f"{stage.arguments.upper()}: {stage.params.model_fields[stage.arguments].description}\n\n{about}"
     return click.Command(
         entry.name,
-        callback=_callback(stage, [scalar.name for scalar in parameters]),
-        params=[*(_flag(scalar) for scalar in parameters), *_common_options(entry)],
+        callback=_callback(stage, [option.name for option in own if option.name]),
+        params=[*own, *_common_options(entry)],
         help=f"{entry.summary}\n\n{about} A flag beats its value in params.yaml, which beats the default.",
         short_help=entry.summary,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
+
+
+def _words(stage: Stage[Any]) -> list[click.Argument]:
+    """Return what a command takes without a flag; none given leave params.yaml and the default alone."""
+    names = [stage.arguments] if stage.arguments else []
+    return [click.Argument([name], nargs=-1, callback=lambda _context, _self, words: words or None) for name in names]
 
 
 def _flag(scalar: Scalar) -> click.Option:

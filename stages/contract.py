@@ -188,6 +188,7 @@ class Stage(Generic[P]):
         writes: files and folders under the root that it writes.
         run: does the work.
         writes_if: the parameter without which it writes nothing; empty where it always writes.
+        arguments: the parameter, a tuple of words, that the command takes without a flag; empty where there is none.
     """
 
     name: str
@@ -196,6 +197,7 @@ class Stage(Generic[P]):
     writes: tuple[str, ...]
     run: Callable[[P, Root, Machine], Report]
     writes_if: str = ""
+    arguments: str = ""
 
 
 def counts(values: Iterable[Any]) -> dict[str, int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
@@ -19,6 +17,7 @@ from stages import evaluation_report, evaluation_schema, paths
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.judgement import summarize
 from stages.leaks import how_divided
+from stages.peeks import note_peeks
 from stages.scoring import Images, Judge, Probabilities, choose_splits, find_models, read_images, require_fit
 from stages.statistics.gap import AUGMENTED, TEST
 
@@ -50,24 +49,6 @@ class EvaluateParams(Params):
         if place.is_absolute() or ".." in place.parts:
             raise ValueError("leads out of the root; expected a pattern under it, such as models/seed-*.safetensors")
         return pattern
-
-
-def note_peeks(path: Path, models: Sequence[str], params: EvaluateParams) -> int:
-    """Append to the log that each model was scored on the test films, and return how many times any was.
-
-    Args:
-        path: of the log, JSON lines.
-        models: the sha256 of each.
-        params: of the run.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    told = params.model_dump(mode="json")
-    peeks = [json.dumps({"time": now, "model_sha256": sha256, "params": told}) for sha256 in models]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as log:
-        log.write("".join(f"{peek}\n" for peek in peeks))
-        log.seek(0)
-        return sum(1 for line in log if line.strip())
 
 
 def predictions(images: Images, probabilities: Probabilities, model: str) -> list[PredictionRow]:

@@ -33,7 +33,7 @@ def render(template: str, **values: Any) -> str:
     """Return the page that a template of `templates/` makes of the values.
 
     Args:
-        template: its name without the ending: `audit` or `evaluation`.
+        template: its name without the ending: `audit`, `comparison` or `evaluation`.
         values: what it shows; whatever is left out is left out of the page.
     """
     return _environment().get_template(f"{template}.html.j2").render(tool_version=TOOL_VERSION, **values)
@@ -53,6 +53,7 @@ def _environment() -> Environment:
         count=text.count,
         number=text.number,
         percent=_percent,
+        p_value=text.p_value,
         points=text.points,
         split_name=split_name,
     )
@@ -89,6 +90,16 @@ def evaluation_page(summary: Figures, *, classes: list[str], facts: Mapping[str,
     )
 
 
+def comparison_page(summary: Figures, *, facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page of `reports/comparison.json`.
+
+    Args:
+        summary: what the JSON holds.
+        facts: tables of names and values at the page's end, by title: runs, parameters, versions.
+    """
+    return render("comparison", summary=summary, facts=facts, forest_plot=_forest_plot(summary))
+
+
 def audit_page(summary: Figures) -> str:
     """Return the page of `reports/audit.json`.
 
@@ -116,6 +127,33 @@ def _recall_plot(splits: Figures, classes: list[str]) -> Markup | None:
         categories=classes,
         axis="recall, with its 95 % interval",
         alt="Recall of each class in each split with its interval; the table below has the same numbers.",
+    )
+
+
+def _forest_plot(summary: Figures) -> Markup | None:
+    """Return a plot of the differences in accuracy and class by class, or None where they are too many to be seen."""
+    classes, contrasts = summary["classes"], summary["contrasts"]
+    if len(classes) > MOST_CLASSES or len(contrasts) > MOST_CLASSES:
+        return None
+    rows = {f"{of['second']} \N{MINUS SIGN} {of['first']}": of for of in contrasts}
+    of_series = {"accuracy": rows} | {
+        f"recall of {label}": {row: of["recall"][label] for row, of in rows.items() if label in of["recall"]}
+        for label in classes
+    }
+    series = [
+        Dots(
+            name,
+            {row: 100 * of["difference"] for row, of in found.items()},
+            {row: (100 * of["low"], 100 * of["high"]) for row, of in found.items()},
+        )
+        for name, found in of_series.items()
+    ]
+    return plots.forest_plot(
+        series,
+        categories=list(rows),
+        axis="difference in percentage points, with its 95 % interval",
+        alt="Difference of each pair of runs in accuracy and in the recall of each class, with intervals; the tables "
+        "have the same numbers.",
     )
 
 

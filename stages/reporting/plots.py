@@ -47,6 +47,7 @@ STYLE: Mapping[str, Any] = {
     "ytick.color": INK,
 }
 WIDTH_IN = 6.0
+LETTERS_BESIDE = 42  # of a row's name, in half of that width
 LETTERS_ABREAST = 80  # of the legend, in that width
 POINTS_AT_MOST = 20_000
 
@@ -72,6 +73,35 @@ def dot_plot(
         alt: what a reader who does not see the plot should know.
         mark: where to draw a line across, such as the value that tells nothing.
     """
+    return _rows_of_dots(series, categories=categories, axis=axis, alt=alt, mark=mark, limits=(-0.02, 1.02))
+
+
+def forest_plot(series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str, mark: float = 0) -> Markup:
+    """Return a plot with a row per category and a dot per series in it, over all values and intervals there are.
+
+    Args:
+        series: what to compare, in units of the axis; values may be negative.
+        categories: from top to bottom.
+        axis: what the horizontal axis shows.
+        alt: what a reader who does not see the plot should know.
+        mark: the value that tells nothing, at which a line is drawn across; it is always in the picture.
+    """
+    ends = [end for dots in series for pair in dots.intervals.values() for end in pair]
+    ends += [mark, *(value for dots in series for value in dots.values.values())]
+    margin = 0.05 * ((max(ends) - min(ends)) or 1)
+    limits = (min(ends) - margin, max(ends) + margin)
+    return _rows_of_dots(series, categories=categories, axis=axis, alt=alt, mark=mark, limits=limits)
+
+
+def _rows_of_dots(
+    series: Sequence[Dots],
+    *,
+    categories: Sequence[str],
+    axis: str,
+    alt: str,
+    mark: float | None,
+    limits: tuple[float, float],
+) -> Markup:
     height_in = 1.1 + len(categories) * max(0.3, 0.15 * len(series))
     with _style(salt=alt):
         figure, axes = _blank(height_in)
@@ -80,8 +110,8 @@ def dot_plot(
         for index, dots in enumerate(series):
             shift = (index - (len(series) - 1) / 2) * 0.7 / len(series)
             _draw_dots(axes, dots, categories, shift=shift, index=index)
-        axes.set(xlim=(-0.02, 1.02), ylim=(len(categories) - 0.5, -0.5), xlabel=axis)
-        axes.set_yticks(range(len(categories)), list(categories))
+        axes.set(xlim=limits, ylim=(len(categories) - 0.5, -0.5), xlabel=axis)
+        axes.set_yticks(range(len(categories)), [_shortened(name) for name in categories])
         axes.set_yticks([row + 0.5 for row in range(len(categories) - 1)], minor=True)
         axes.tick_params(which="both", length=0)
         axes.grid(axis="x")
@@ -136,6 +166,11 @@ def _draw_dots(axes: Axes, dots: Dots, categories: Sequence[str], *, shift: floa
         markersize=5.5,
         **look,
     )
+
+
+def _shortened(name: str) -> str:
+    """Return a name that leaves room for the plot: its end tells more than its middle, as in paths of one folder."""
+    return name if len(name) <= LETTERS_BESIDE else f"{name[: LETTERS_BESIDE // 3]}…{name[-LETTERS_BESIDE // 2 :]}"
 
 
 def _look(index: int, name: str) -> dict[str, Any]:

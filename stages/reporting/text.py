@@ -43,6 +43,13 @@ def points_range(low: object, high: object) -> str:
     return f"[{_signed(low)}, {_signed(high)}]"
 
 
+def p_value(value: object) -> str:
+    """Return a chance as tests report it, three digits or so: 0.0214, below 0.0001 no more than that."""
+    if not _is_number(value):
+        return UNKNOWN
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.1 else f"{value:.3f}"
+
+
 def aligned(rows: list[list[str]]) -> list[str]:
     """Return the rows as lines of columns: the first aligned left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -107,7 +107,7 @@ def run(root: Path, *command: str) -> Finished:
     with (root / "out.txt").open("w") as out, (root / "err.txt").open("w") as err:
         name, *options = command
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli", name, "--root", str(root), "--no-progress", "--jobs", "2", *options],
+            [sys.executable, "-m", "pipeline", name, "--root", str(root), "--no-progress", "--jobs", "2", *options],
             cwd=REPOSITORY,
             stdout=out,
             stderr=err,

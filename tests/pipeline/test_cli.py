@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,6 +47,9 @@ def test_help_of_a_command_explains_every_option_and_states_its_default(name: st
     command = main.get_command(None, name)  # type: ignore[arg-type]  # the catalogue needs no context
     assert command is not None
     for option in command.params:
+        if isinstance(option, click.Argument):
+            assert f"{option.make_metavar(click.Context(command)).strip('[].')}: " in str(command.help)
+            continue
         record = option.to_info_dict()
         assert record["help"], f"{name} --{option.name} has no help"
         assert "default" in record["help"] or getattr(option, "show_default", False) or record["is_flag"]
@@ -118,7 +122,7 @@ def test_a_line_that_the_terminal_shows_does_nothing_to_it() -> None:
 
 def outcome(root: Path, *arguments: str) -> tuple[int, str]:
     """Run a command as a user does, and return how it ended and the last line it said."""
-    command = [sys.executable, "-m", "pipeline.cli", *arguments, "--root", str(root)]
+    command = [sys.executable, "-m", "pipeline", *arguments, "--root", str(root)]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert "Traceback" not in ended.stderr
     return ended.returncode, ended.stderr.strip().splitlines()[-1]

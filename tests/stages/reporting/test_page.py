@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stages.reporting import page, text
+from stages.reporting import page, plots, text
 
 CLASSES = ["normal", "<b>bacterial & co</b>", "viral $5 \N{CJK UNIFIED IDEOGRAPH-80BA}"]
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -290,3 +290,70 @@ def test_columns_of_lines_stand_below_one_another() -> None:
         "train  5,232",
         "t          4",
     ]
+
+
+# --- comparison --------------------------------------------------------------------------------------------------
+
+
+def contrast(first: str, second: str, difference: float, p: float) -> dict[str, Any]:
+    found = {"difference": difference, "low": difference - 0.02, "high": difference + 0.02}
+    tests = dict.fromkeys(("permutation_p", "mcnemar_p", "holm_p"), p)
+    recall = dict.fromkeys(CLASSES[:2], found)
+    return {"first": first, "second": second, **found, **tests, "first_alone": 8, "second_alone": 41, "recall": recall}
+
+
+def comparison(*contrasts: dict[str, Any], **more: Any) -> str:
+    names = dict.fromkeys(name for one in contrasts for name in (one["first"], one["second"]))
+    summary = {
+        "split": "val",
+        "films": 790,
+        "classes": CLASSES,
+        "models": {name: split_figures(790, 0.8) for name in names},
+        "contrasts": list(contrasts),
+        "films_not_in_common": dict.fromkeys(names, 0),
+        "leaking": [],
+        **more,
+    }
+    return page.comparison_page(summary, facts={"Parameters": {"draws": 10_000}})
+
+
+def test_a_comparison_of_two_tells_their_difference_first() -> None:
+    told = words(comparison(contrast("a", "<i>b</i>", 0.042, 0.00001)))
+    assert "<i>b</i> names the right class for 80.0" in told
+    assert "a difference of +4.2 points [+2.2, +6.2], p < 0.0001." in told
+    assert "41 : 8" in told
+    assert "Holm's correction of" not in told
+    assert "Left out" not in told
+
+
+def test_a_comparison_of_many_tells_how_many_differences_are_more_than_chance() -> None:
+    html = comparison(
+        contrast("a", "b", -0.2, 0.001),
+        contrast("a", "c", 0.01, 0.4),
+        contrast("b", "c", 0.03, 0.06),
+        films_not_in_common={"a": 3, "b": 0, "c": 1200},
+        leaking=["c"],
+        test_peeks=7,
+    )
+    told = words(html)
+    assert "1 of 3 differences is more than the chance" in told
+    assert "among all 3 differences" in told
+    assert "Left out: 3 of a, 1,200 of c." in told
+    assert "The split of c leaks." in told
+    assert "scored 7 times under this root" in told
+    assert len(read(html).drawings) == 1
+
+
+def test_a_forest_plot_shows_negative_values_and_the_line_at_nothing() -> None:
+    series = [plots.Dots("accuracy", {"b - a": -12.0, "c - a": -3.0}, {"b - a": (-19.5, -4.0)})]
+    drawn = plots.forest_plot(series, categories=["b - a", "c - a", "x" * 300], axis="points", alt="differences")
+    assert "\N{MINUS SIGN}20" in drawn or "\N{MINUS SIGN}15" in drawn
+    assert "stroke-dasharray" in drawn
+    assert "x" * 43 not in drawn
+
+
+@pytest.mark.parametrize(
+    ("p", "told"), [(1.0, "1.000"), (0.0214, "0.0214"), (0.432, "0.432"), (0.00009, "< 0.0001"), (None, text.UNKNOWN)]
+)
+def test_p_values_are_told_to_three_digits(p: float | None, told: str) -> None:
+    assert text.p_value(p) == told
