@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
+import sys
 
 from pipeline.cli import main
 
@@ -12,10 +14,19 @@ def run() -> None:
     """Run the command line and end the process.
 
     Python's last act is to look through all objects for cycles, a quarter second for memory that the kernel takes
-    back at once: frozen, they are passed over.
+    back at once: frozen, they are passed over. A run that was stopped skips all last acts: libraries that were cut
+    off while they loaded would complain of what they had begun.
     """
     atexit.register(gc.freeze)
-    main(prog_name="cxr-pipeline")
+    try:
+        main(prog_name="cxr-pipeline")
+    except SystemExit as end:
+        stopping = sys.modules.get("pipeline.stopping")  # only what writes can be stopped: `--help` does without
+        if stopping is not None and stopping.heard():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(end.code or 0))
+        raise
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DEADLINE_S = 1.5
 
 
+_heard: list[int] = []
+
+
 class Stopped(KeyboardInterrupt):
     """A signal asked the run to end; the text is its name."""
 
@@ -58,7 +61,13 @@ def _hear_no_more(
     mouth.close()
 
 
+def heard() -> bool:
+    """Return whether a signal has asked this process to end."""
+    return bool(_heard)
+
+
 def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    _heard.append(number)
     for other in SIGNALS:  # once is enough
         signal.signal(other, signal.SIG_IGN)
     raise Stopped(signal.Signals(number).name)

@@ -297,16 +297,19 @@ def full_disk(project: Project, folder: Path) -> tuple[str, bool, bool]:
 
 
 def kills(project: Project, number: int, draw: random.Random) -> Iterator[Kill]:
-    """Kill as many runs, at moments drawn from the time that each stage takes."""
+    """Kill runs at moments drawn from the time that each stage takes, until so many were hit in the middle."""
     takes_s = {}
     for stage in OUTPUTS:
         project.clear(stage)
         started = time.monotonic()
         project.run(stage)
         takes_s[stage] = time.monotonic() - started
-    for _ in range(number):
+    hit = 0
+    while hit < number:
         stage, victim = draw.choice([*OUTPUTS]), draw.choice(["run", "worker"])
-        yield kill_once(project, stage, victim, after(draw.uniform(0.2, takes_s[stage])), draw)
+        kill = kill_once(project, stage, victim, after(draw.uniform(0.2, takes_s[stage])), draw)
+        hit += kill.hit
+        yield kill
 
 
 def stops(project: Project, number: int, draw: random.Random) -> Iterator[tuple[str, str, Stop]]:
@@ -337,14 +340,14 @@ def attack(project: Project, folder: Path, *, number: int, signals: int, seed: i
     found = []
     for kill in kills(project, number, draw):
         found.append(kill)
-        print(f"  {len(found)}/{number} {kill}", file=sys.stderr, flush=True)
+        print(f"  {sum(each.hit for each in found)}/{number} {kill}", file=sys.stderr, flush=True)
     by_stage = {f"{stage} {victim}": 0 for stage in OUTPUTS for victim in ("run", "worker")}
     for kill in found:
         by_stage[f"{kill.stage} {kill.victim}"] += 1
     rows += [
         ("SIGKILLs", len(found)),
         ("  of which", json.dumps(by_stage)),
-        ("  hit a running process", sum(kill.hit for kill in found)),
+        ("  hit a run in the middle, the others came too late", sum(kill.hit for kill in found)),
         ("  data/ identical afterwards", sum(kill.identical for kill in found)),
         ("  temporary files left", sum(kill.files for kill in found)),
         ("  processes left", sum(kill.processes for kill in found)),
