@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +17,7 @@ from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, SPLITS, FilmRow, PredictionRow
 from stages import paths
 from stages.contract import Machine, Params, Report, Root, Stage
+from stages.peeks import note_peek
 from stages.reporting import text
 from stages.scoring import Images, Judge, Probabilities, choose_splits, read_images, require_fit
 from stages.statistics.bootstrap import FilmSet, find_patients
@@ -69,17 +67,6 @@ def summarize(
         start += len(images.rows)
     classes = list(films.facts["classes"])
     return summarize_sets(film_sets, patients, classes, draws=params.draws, seed=params.seed)
-
-
-def note_peek(path: Path, model_sha256: str, params: EvaluateParams) -> int:
-    """Append to the log that the test films were scored, and return how often they have been."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    peek = {"time": now, "model_sha256": model_sha256, "params": params.model_dump(mode="json")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as log:
-        log.write(json.dumps(peek) + "\n")
-        log.seek(0)
-        return sum(1 for line in log if line.strip())
 
 
 def predictions(images: Images, probabilities: Probabilities) -> list[PredictionRow]:
