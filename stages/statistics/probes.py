@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.statistics.ridge import Features, cross_validate, indicators, patient_folds
+from stages.statistics.ridge import PENALTIES, CrossValidated, Features, cross_validate, indicators, patient_folds
 from stages.statistics.scores import Indices, auc, mean_ranks
 from stages.statistics.splits import draw_number
 
@@ -85,34 +85,33 @@ def adversary(
     """Return how well the test's films of one class are told from train's; None with under two patients on a side.
 
     The control shows what the same procedure finds where there is nothing to find: as many patients as the test
-    has (half of train's at most) are drawn from train, and told from the rest of it.
+    has (half of train's at most) are drawn from train, and told from the rest of it by a ridge of the same penalty.
     """
     if min(len(set(train_groups)), len(set(test_groups))) < 2:
         return None
-    found = _told_apart(train, train_groups, test, test_groups, seed=seed)
+    groups = np.array([*(f"train/{group}" for group in train_groups), *(f"test/{group}" for group in test_groups)])
+    is_test = np.arange(len(groups)) >= len(train)
+    found = _told_apart(np.concatenate([train, test]), is_test, groups, PENALTIES, seed)
     patients = min(len(set(test_groups)), len(set(train_groups)) // 2)
-    drawn = draw_number(train_groups, patients, seed=seed, purpose="control")
-    apart = np.array([group in drawn for group in train_groups])
     control = None
     if patients >= 2:
-        rest, taken = ([g for g, is_out in zip(train_groups, apart, strict=True) if is_out == out] for out in (0, 1))
-        control = _told_apart(train[~apart], rest, train[apart], taken, seed=seed)[0]
-    return Adversary(*found, control)
+        names = np.array(train_groups)
+        drawn = np.isin(names, list(draw_number(train_groups, patients, seed=seed, purpose="control")))
+        control = auc(_told_apart(train, drawn, names, [found.penalty], seed).scores[:, 1], drawn)
+    return Adversary(*auc_interval(found.scores[:, 1], is_test, groups), control)
 
 
 def _told_apart(
-    train: Features, train_groups: Sequence[str], test: Features, test_groups: Sequence[str], *, seed: int
-) -> tuple[float, float, float]:
-    groups = [*(f"train/{group}" for group in train_groups), *(f"test/{group}" for group in test_groups)]
-    is_test = np.arange(len(groups)) >= len(train)
-    fold = patient_folds(groups, is_test.astype(np.int64), seed=seed)
-    features = np.concatenate([train, test])
-    found = cross_validate(features, indicators(is_test.astype(np.int64), classes=2), fold)
-    return auc_interval(found.scores[:, 1], is_test, groups)
+    features: Features, apart: NDArray[np.bool_], groups: NDArray[np.str_], penalties: Sequence[float], seed: int
+) -> CrossValidated:
+    """Return what ridges of other patients say of each film: in the second column, how much it is of those apart."""
+    side = apart.astype(np.int64)
+    fold = patient_folds(groups.tolist(), side, seed=seed)
+    return cross_validate(features, indicators(side, classes=2), fold, penalties)
 
 
 def auc_interval(
-    scores: NDArray[np.float64], positives: NDArray[np.bool_], groups: Sequence[str]
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], groups: Sequence[str] | NDArray[np.str_]
 ) -> tuple[float, float, float]:
     """Return the AUC and the ends of its 95 % interval, films of one group taken for one draw.
 
