@@ -6,7 +6,7 @@ from pydantic import Field
 
 from manifests import store
 from manifests.rows import NORMALIZED
-from stages import paths, probing
+from stages import paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.peeks import note_peek
 from stages.scoring import choose_splits, read_images
@@ -27,9 +27,8 @@ def run(params: ProbeParams, root: Root, machine: Machine) -> Report:
     splits, _ = choose_splits(films.rows, "all", where=paths.NORMALIZED_MANIFEST)
     splits = [split for split in splits if params.test or split != "test"]
     looked_at = sum(row.split in splits for row in films.rows)
-    with machine.track(looked_at, unit="films") as advance:
-        found = probing.summary(root, films, splits, seed=params.seed, advance=advance)
-    shown = probing.lines(found, splits)
+    found = probing.summary(root, films, splits, machine, seed=params.seed)
+    shown = probe_summary.lines(found, splits)
     if "test" in splits:
         found["test_peeks"] = note_peek(root / paths.TEST_PEEKS, None, params)
         shown.append(f"looks at the test films so far: {found['test_peeks']:,} ({paths.TEST_PEEKS})")
