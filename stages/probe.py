@@ -8,7 +8,7 @@ from manifests import store
 from manifests.rows import NORMALIZED
 from stages import paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
-from stages.peeks import note_peek
+from stages.peeks import note_peeks
 from stages.scoring import choose_splits, read_images
 
 
@@ -30,7 +30,7 @@ def run(params: ProbeParams, root: Root, machine: Machine) -> Report:
     found = probing.summary(root, films, splits, machine, seed=params.seed)
     shown = probe_summary.lines(found, splits)
     if "test" in splits:
-        found["test_peeks"] = note_peek(root / paths.TEST_PEEKS, None, params)
+        found["test_peeks"] = note_peeks(root / paths.TEST_PEEKS, [None], params)
         shown.append(f"looks at the test films so far: {found['test_peeks']:,} ({paths.TEST_PEEKS})")
     store.write_json(root / paths.PROBES, {**found, "params": params.model_dump(mode="json")})
     return Report(done=looked_at, unit="films", lines=shown, written=(paths.PROBES,))

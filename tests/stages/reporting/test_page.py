@@ -77,7 +77,7 @@ def evaluation(*splits: str, **more: Any) -> str:
     summary = {
         "splits": {name: split_figures(600 + index, 0.802 - 0.097 * index) for index, name in enumerate(splits)},
         "majority": dict.fromkeys(splits, 0.4),
-        "gap": {
+        "differences": {
             f"train_minus_{name}": {**difference, "recall": dict.fromkeys(CLASSES, difference)} for name in splits[1:]
         },
         **more,
