@@ -13,12 +13,12 @@ from pydantic import Field, field_validator
 
 from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
-from stages import evaluation_report, paths
+from stages import evaluation_report, paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.judgement import summarize
 from stages.peeks import note_peeks
 from stages.scoring import Images, Judge, Probabilities, choose_splits, find_models, read_images, require_fit
-from stages.statistics.gap import AUGMENTED, TEST
+from stages.statistics.gap import AUGMENTED, TEST, VAL
 
 if TYPE_CHECKING:
     from stages.learning.checkpoint import Checkpoint
@@ -86,6 +86,9 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     for name, of_model in summary["models"].items():
         of_model["sha256"] = origin.sha256[name]
     splits = [name for name in sets if name != AUGMENTED]
+    summary["probes"] = probing.summary(root, films, splits, machine, seed=params.seed)
+    said_of_val = summary["splits"].get(VAL, {}).get("accuracy")
+    summary["callout"] = probe_summary.callout(said_of_val, summary["probes"])
     rows = {
         split: [row for model, found in said.items() for row in predictions(sets[split], found[split], model)]
         for split in splits
@@ -94,7 +97,10 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     return Report(
         done=len(networks) * sum(len(images.rows) for images in sets.values()),
         unit="images",
-        lines=evaluation_report.lines(summary, origin.classes, empty, split=params.split),
+        lines=[
+            *([summary["callout"]] if summary["callout"] else []),
+            *evaluation_report.lines(summary, origin.classes, empty, split=params.split),
+        ],
         written=(paths.EVALUATION_PAGE, paths.EVALUATION_SUMMARY, paths.PREDICTIONS),
     )
 
@@ -203,7 +209,7 @@ def _write(summary: Mapping[str, Any], of_split: Mapping[str, list[PredictionRow
 STAGE = Stage(
     "evaluate",
     EvaluateParams,
-    reads=(paths.MODEL, paths.NORMALIZED, paths.AUGMENTED),
+    reads=(paths.MODEL, paths.AUDIT, paths.NORMALIZED, paths.AUGMENTED),
     writes=(
         paths.PREDICTIONS,
         paths.EVALUATION_SUMMARY,
