@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
-from stages import evaluation_report, paths, probe_summary, probing
+from stages import evaluation_report, evaluation_schema, paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.judgement import summarize
 from stages.peeks import note_peeks
@@ -39,7 +39,9 @@ class EvaluateParams(Params):
         f"empty: {paths.MODEL} alone.",
     )
     draws: int = Field(10_000, ge=100, description="How often the patients are redrawn for the intervals.")
-    seed: int = Field(0, ge=0, lt=2**64, description="Decides which patients each draw holds.")
+    seed: int = Field(
+        0, ge=0, lt=2**64, description="Decides which patients each draw holds, and into which halves the test falls."
+    )
 
     @field_validator("models")
     @classmethod
@@ -79,6 +81,7 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     if TEST in sets:  # before anything that its labels tell is worked out, let alone shown
         peeks = {"test_peeks": note_peeks(root / paths.TEST_PEEKS, list(origin.sha256.values()), params)}
     summary = {
+        "version": evaluation_schema.VERSION,
         **summarize(sets, said, films, draws=params.draws, seed=params.seed),
         **peeks,
         "split_arms": {name: films.facts[name] for name in ARMS if name in films.facts},
