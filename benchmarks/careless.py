@@ -124,6 +124,13 @@ def with_siblings(pool: Pool) -> NDArray[np.bool_]:
     return np.array([len(films[patient]) > 1 for patient in pool.patients])
 
 
+def own_patient_nearest(pool: Pool) -> NDArray[np.bool_]:
+    """Return whether the nearest of four fifths of the other images is of the same patient, for each image."""
+    patient = np.unique(np.array(pool.patients), return_inverse=True)[1]
+    by_patient = Pool(pool.pixels, patient, pool.patients, pool.films)
+    return np.asarray(held_out(nearest_neighbour, by_patient, pool.images, seed=0) == patient)
+
+
 def with_copies(images: Images, copies: int) -> Pool:
     """Return normalized films and copies of them, made as augment makes them, all as 28 x 28 means."""
     frame = Frame(**images.facts["frame"])

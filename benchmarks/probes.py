@@ -271,7 +271,11 @@ def leak_table(images: Images, films: Films, seeds: int) -> str:
             ends = text.points_range(found.low, found.high)
             hidden = text.points(found.careless - found.honest)
             rows.append([f"{name}: {what}", _percent(found.careless), _percent(found.honest), hidden, ends])
-    return f"{markdown(rows)}\n\n{siblings.sum():,} of {len(siblings):,} films have siblings."
+    own = careless.own_patient_nearest(pool)[siblings].mean()
+    return (
+        f"{markdown(rows)}\n\n{siblings.sum():,} of {len(siblings):,} films have siblings; of {_percent(own)} % of "
+        "them the nearest film is one of the same patient."
+    )
 
 
 def _percent(share: float) -> str:

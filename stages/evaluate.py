@@ -90,8 +90,7 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
         of_model["sha256"] = origin.sha256[name]
     splits = [name for name in sets if name != AUGMENTED]
     summary["probes"] = probing.summary(root, films, splits, machine, seed=params.seed)
-    said_of_val = summary["splits"].get(VAL, {}).get("accuracy")
-    summary["callout"] = probe_summary.callout(said_of_val, summary["probes"])
+    summary["callout"] = probe_summary.callout(summary["splits"].get(VAL, {}).get("accuracy"), summary["probes"])
     rows = {
         split: [row for model, found in said.items() for row in predictions(sets[split], found[split], model)]
         for split in splits
@@ -100,10 +99,7 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     return Report(
         done=len(networks) * sum(len(images.rows) for images in sets.values()),
         unit="images",
-        lines=[
-            *([summary["callout"]] if summary["callout"] else []),
-            *evaluation_report.lines(summary, origin.classes, empty, split=params.split),
-        ],
+        lines=evaluation_report.lines(summary, origin.classes, empty, split=params.split),
         written=(paths.EVALUATION_PAGE, paths.EVALUATION_SUMMARY, paths.PREDICTIONS),
     )
 

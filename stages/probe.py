@@ -27,10 +27,12 @@ def run(params: ProbeParams, root: Root, machine: Machine) -> Report:
     splits, _ = choose_splits(films.rows, "all", where=paths.NORMALIZED_MANIFEST)
     splits = [split for split in splits if params.test or split != "test"]
     looked_at = sum(row.split in splits for row in films.rows)
-    found = probing.summary(root, films, splits, machine, seed=params.seed)
+    peeks = {}
+    if "test" in splits:  # before anything that its labels tell is worked out, let alone shown
+        peeks = {"test_peeks": note_peeks(root / paths.TEST_PEEKS, [None], params)}
+    found = {**probing.summary(root, films, splits, machine, seed=params.seed), **peeks}
     shown = probe_summary.lines(found, splits)
-    if "test" in splits:
-        found["test_peeks"] = note_peeks(root / paths.TEST_PEEKS, [None], params)
+    if peeks:
         shown.append(f"looks at the test films so far: {found['test_peeks']:,} ({paths.TEST_PEEKS})")
     store.write_json(root / paths.PROBES, {**found, "params": params.model_dump(mode="json")})
     return Report(done=looked_at, unit="films", lines=shown, written=(paths.PROBES,))

@@ -36,6 +36,8 @@ def test_films_drawn_one_by_one_leak_where_siblings_are_alike_and_nowhere_else()
     assert found.careless > 0.95
     assert found.honest < 0.5
     assert found.low > 0.4
+    assert careless.own_patient_nearest(alike).mean() > 0.95
+    assert careless.own_patient_nearest(unlike).mean() < 0.1
     nothing = careless.leak(MODELS[NEAREST], unlike, unlike.images, seeds=2)
     assert nothing.low < 0.0 < nothing.high
     alone = pool_of(siblings=1, alike=5)
@@ -48,7 +50,7 @@ def test_only_patients_with_several_films_have_siblings() -> None:
 
 
 def test_the_smallest_run_prints_every_table(tmp_path: Path) -> None:
-    films = ["phantom", "--root", str(tmp_path), "--out", "films", "--films", "150", "--longest-side-px", "120"]
+    films = ["phantom", "--root", str(tmp_path), "--out", "films", "--films", "90", "--longest-side-px", "120"]
     main([*films, "--backend", "sequential", "--no-progress"], standalone_mode=False)
     small = ["--draws", "100", "--splits", "2", "--seeds", "1", "--jobs", "1"]
     places = ["--films", str(tmp_path / "films"), "--work", str(tmp_path / "work")]
