@@ -13,13 +13,13 @@ from pydantic import Field, field_validator
 
 from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
-from stages import evaluation_report, evaluation_schema, paths
+from stages import evaluation_report, evaluation_schema, paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.judgement import summarize
 from stages.leaks import how_divided
 from stages.peeks import note_peeks
 from stages.scoring import Images, Judge, Probabilities, choose_splits, find_models, read_images, require_fit
-from stages.statistics.gap import AUGMENTED, TEST
+from stages.statistics.gap import AUGMENTED, TEST, VAL
 
 if TYPE_CHECKING:
     from stages.learning.checkpoint import Checkpoint
@@ -87,6 +87,8 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     for name, of_model in summary["models"].items():
         of_model["sha256"] = origin.sha256[name]
     splits = [name for name in sets if name != AUGMENTED]
+    summary["probes"] = probing.summary(root, films, splits, machine, seed=params.seed)
+    summary["callout"] = probe_summary.callout(summary["splits"].get(VAL, {}).get("accuracy"), summary["probes"])
     rows = {
         split: [row for model, found in said.items() for row in predictions(sets[split], found[split], model)]
         for split in splits
@@ -205,7 +207,7 @@ def _write(summary: Mapping[str, Any], of_split: Mapping[str, list[PredictionRow
 STAGE = Stage(
     "evaluate",
     EvaluateParams,
-    reads=(paths.MODEL, paths.NORMALIZED, paths.AUGMENTED),
+    reads=(paths.MODEL, paths.AUDIT, paths.NORMALIZED, paths.AUGMENTED),
     writes=(
         paths.PREDICTIONS,
         paths.EVALUATION_SUMMARY,

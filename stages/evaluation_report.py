@@ -28,7 +28,7 @@ BLOCKS = "val is a block of numbers (holdout block): what a block differs by sta
 
 
 def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[str], *, split: str) -> list[str]:
-    """Return what the terminal shows: the total and its parts, then what they come from and cannot tell.
+    """Return what the terminal shows: a failure first, the total and its parts, what they come from and cannot tell.
 
     Args:
         summary: what `reports/evaluation.json` holds.
@@ -47,7 +47,7 @@ def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[st
     shown += [BLOCKS] if arms.get("holdout") == "block" else []
     if "test_peeks" in summary:
         shown.append(f"looks at the test films so far: {summary['test_peeks']:,} ({paths.TEST_PEEKS})")
-    return shown
+    return [summary["callout"], *shown] if summary["callout"] else shown
 
 
 def _parts(gap: Mapping[str, Any]) -> list[str]:

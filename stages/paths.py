@@ -23,4 +23,5 @@ COMPARISON_PAGE = "reports/comparison.html"
 METRICS = "reports/metrics.json"
 GAP = "reports/gap.csv"
 CONFUSION = "reports/confusion.csv"
+PROBES = "reports/probes.json"
 TEST_PEEKS = "reports/test_peeks.jsonl"  # a log that only grows, and so no output of a stage
