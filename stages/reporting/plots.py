@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from stages.reporting import text
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -58,6 +60,16 @@ class Dots:
     name: str
     values: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A share, or a part of one, with its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
 
 
 def dot_plot(
@@ -116,6 +128,77 @@ def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float |
         if aspect is not None:
             axes.plot([0, right], [0, right / aspect], color=INK, linewidth=1, linestyle=DASHES, label="target frame")
         axes.set(xlim=(0, right), ylim=(0, top), xlabel="width, pixels", ylabel="height, pixels")
+        axes.grid()
+        _legend_above(figure, axes)
+        return _svg(figure, alt)
+
+
+def waterfall_plot(first: Level, parts: Sequence[Level], last: Level, *, axis: str, alt: str) -> Markup:
+    """Return a plot of how one share becomes another: a bar for each part, from where the part before it ended.
+
+    Loss and gain differ in the bar's filling and in the mark at its end, which points the way it goes, and not by
+    colour alone. A part's interval lies about its end: where the bar would end, were this part alone another.
+
+    Args:
+        first: where it starts, from 0 to 1, with its interval.
+        parts: what is lost on the way, below 0 where it is gained; they add up to first - last.
+        last: where it ends.
+        axis: what the horizontal axis shows.
+        alt: what a reader who does not see the plot should know.
+    """
+    rows = [first.name, *(part.name for part in parts), last.name]
+    ends = [f"{text.percent(end.value)} {text.percent_range(end.low, end.high)}" for end in (first, last)]
+    lost = [f"{text.points(part.value)} {text.points_range(part.low, part.high)}" for part in parts]
+    with _style(salt=alt):
+        figure, axes = _blank(1.0 + 0.38 * len(rows))
+        start = first.value
+        for row, part in enumerate(parts, start=1):
+            _draw_part(axes, part, row=row, start=start)
+            start -= part.value
+        for row, end in ((0, first), (len(rows) - 1, last)):
+            axes.plot([end.low, end.high], [row, row], color=INK, linewidth=1.4)
+            axes.plot([end.value], [row], color=INK, marker="o", markersize=6.5)
+        axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
+        axes.set_yticks(range(len(rows)), rows)
+        numbers = axes.secondary_yaxis("right")
+        numbers.set_yticks(range(len(rows)), [ends[0], *lost, ends[1]])
+        for side, spine in ((axes, "left"), (numbers, "right")):
+            side.tick_params(axis="y", length=0)
+            side.spines[spine].set_visible(False)
+        axes.xaxis.set_major_formatter(lambda share, _place: f"{100 * share:.3g}")
+        axes.grid(axis="x")
+        return _svg(figure, alt)
+
+
+def _draw_part(axes: Axes, part: Level, *, row: int, start: float) -> None:
+    """Draw a part's bar from where it starts, its interval, and the thread to the next row."""
+    end, lost = start - part.value, part.value > 0
+    colour = COLOURS[1] if lost else COLOURS[0]
+    (bar,) = axes.barh(row, -part.value, left=start, height=0.6, facecolor=colour if lost else "none")
+    bar.set(edgecolor=colour, linewidth=1, alpha=0.75, hatch=None if lost else "////")
+    axes.plot([start - part.high, start - part.low], [row, row], color=INK, linewidth=1.4)
+    axes.plot([end], [row], color=INK, marker="<" if lost else ">" if part.value < 0 else "|", markersize=6.5)
+    axes.plot([end, end], [row + 0.3, row + 0.7], color=INK, linewidth=0.8, linestyle=":")
+
+
+def reliability_plot(curves: Mapping[str, Sequence[Mapping[str, float]]], *, alt: str) -> Markup:
+    """Return a plot of accuracy against confidence, a curve for each set, beside the line on which the two agree.
+
+    Args:
+        curves: by the set's name, the bins that have films: their `confidence`, `accuracy` and `films`. A larger
+            mark has more of its set's films.
+        alt: what a reader who does not see the plot should know.
+    """
+    with _style(salt=alt):
+        figure, axes = _blank(4.4)
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=DASHES, label="as right as sure")
+        for index, (name, bins) in enumerate(curves.items()):
+            look = _look(index, name)
+            most = max(place["films"] for place in bins)
+            sure, right = ([place[axis] for place in bins] for axis in ("confidence", "accuracy"))
+            axes.plot(sure, right, color=look["color"], linewidth=1.2)
+            axes.scatter(sure, right, s=[12 + 60 * place["films"] / most for place in bins], **look)
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="accuracy")
         axes.grid()
         _legend_above(figure, axes)
         return _svg(figure, alt)
