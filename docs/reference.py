@@ -42,11 +42,27 @@ PLOTS = [
     },
     {"loss": {"x": "epoch", "y": {"reports/train_log.csv": ["train_loss", "val_loss"]}, "title": "Loss"}},
     {
+        "gap": {
+            "template": "bar_horizontal",
+            "x": "value",
+            "y": {"reports/gap.csv": "part"},
+            "title": "The gap from the training images to the test, part by part",
+        }
+    },
+    {
         "confusion": {
             "template": "confusion",
             "x": "actual",
             "y": {"reports/confusion.csv": "predicted"},
             "title": "Confusion",
+        }
+    },
+    {
+        "reliability": {
+            "template": "scatter",
+            "x": "confidence",
+            "y": {"reports/reliability.csv": "accuracy"},
+            "title": "Accuracy where the network is so sure",
         }
     },
 ]

@@ -125,8 +125,9 @@ class AugmentedRow(ImageRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRow(FilmRow):
-    """What the network says of one film."""
+    """What a network says of one film."""
 
+    model: Annotated[str, Column("file of the network, relative to the root; a film has a row for each", inside=True)]
     predicted: Annotated[str, Column("the class with the highest probability", longest=LONGEST_LABEL)]
     predicted_index: Annotated[int, Column("its index in the footer's 'classes'", pa.int16(), low=0)]
     correct: Annotated[bool, Column("whether it is the film's label")]
@@ -139,4 +140,4 @@ class PredictionRow(FilmRow):
 AUDITED = Schema(AuditedRow, version=1)
 SPLIT = Schema(SplitRow, version=1)
 NORMALIZED = Schema(NormalizedRow, version=2)
-PREDICTIONS = Schema(PredictionRow, version=1)
+PREDICTIONS = Schema(PredictionRow, version=2)

@@ -1,93 +1,83 @@
-"""Evaluate: score the network on films it has and has not seen, with intervals, and say what lies between."""
+"""Evaluate: score networks on films they have and have not seen, and take the gap between them apart."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from manifests import store
-from manifests.rows import NORMALIZED, PREDICTIONS, SPLITS, FilmRow, PredictionRow
-from stages import paths
+from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
+from stages import evaluation_report, paths
 from stages.contract import Machine, Params, Report, Root, Stage
-from stages.reporting import text
-from stages.scoring import Images, Judge, Probabilities, choose_splits, read_images, require_fit
-from stages.statistics.bootstrap import FilmSet, find_patients
-from stages.statistics.summary import AUGMENTED, summarize_sets
+from stages.evaluation_details import details
+from stages.gallery import thumbnails
+from stages.judgement import summarize
+from stages.scoring import Images, Judge, Probabilities, choose_splits, find_models, read_images, require_fit
+from stages.statistics.gap import AUGMENTED, TEST
 
 if TYPE_CHECKING:
     from stages.learning.checkpoint import Checkpoint
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for a formula
+ARMS = ("unit", "holdout")  # facts of the split that decide what its parts mean
 
 
 class EvaluateParams(Params):
     """What is scored, and how its intervals are drawn."""
 
     split: Literal["all", "train", "leak_probe", "val", "test"] = Field(
-        "all", description="Which split to score; the training films always are, since the gap starts from them."
+        "all",
+        description="Which split to score, with those that its gap to train is taken apart by: test takes all.",
+    )
+    models: str = Field(
+        "",
+        description="Which models to score, as a pattern under the root such as models/seed-*.safetensors; "
+        f"empty: {paths.MODEL} alone.",
     )
     draws: int = Field(10_000, ge=100, description="How often the patients are redrawn for the intervals.")
     seed: int = Field(0, ge=0, lt=2**64, description="Decides which patients each draw holds.")
 
+    @field_validator("models")
+    @classmethod
+    def _under_the_root(cls, pattern: str) -> str:
+        place = PurePosixPath(pattern)
+        if place.is_absolute() or ".." in place.parts:
+            raise ValueError("leads out of the root; expected a pattern under it, such as models/seed-*.safetensors")
+        return pattern
 
-def summarize(
-    sets: Mapping[str, Images],
-    probabilities: Mapping[str, Probabilities],
-    films: Images,
-    params: EvaluateParams,
-) -> dict[str, Any]:
-    """Return the scores, intervals and gaps of what was scored.
+
+def note_peeks(path: Path, models: Sequence[str], params: EvaluateParams) -> int:
+    """Append to the log that each model was scored on the test films, and return how many times any was.
 
     Args:
-        sets: splits, and the augmented images.
-        probabilities: of each set.
-        films: those of all splits, scored or not: with whom a patient is redrawn must not depend on what else is
-            scored, so that a split's interval is the same whichever splits are asked for.
-        params: how the intervals are drawn.
+        path: of the log, JSON lines.
+        models: the sha256 of each.
+        params: of the run.
     """
-    everyone = [*films.rows, *(row for images in sets.values() for row in images.rows)]
-    patients = find_patients(
-        [row.group_id or row.film_id for row in everyone],
-        np.array([row.label_index for row in everyone], np.int64),
-        np.array([SPLITS.index(row.split) for row in everyone if row.split is not None], np.int64),
-    )
-    film_sets, start = {}, len(films.rows)
-    for name, images in sets.items():
-        of_set = patients.of_film[start : start + len(images.rows)]
-        film_sets[name] = FilmSet(of_set, images.labels, probabilities[name].argmax(axis=1))
-        start += len(images.rows)
-    classes = list(films.facts["classes"])
-    return summarize_sets(film_sets, patients, classes, draws=params.draws, seed=params.seed)
-
-
-def note_peek(path: Path, model_sha256: str, params: EvaluateParams) -> int:
-    """Append to the log that the test films were scored, and return how often they have been."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    peek = {"time": now, "model_sha256": model_sha256, "params": params.model_dump(mode="json")}
+    told = params.model_dump(mode="json")
+    peeks = [json.dumps({"time": now, "model_sha256": sha256, "params": told}) for sha256 in models]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as log:
-        log.write(json.dumps(peek) + "\n")
+        log.write("".join(f"{peek}\n" for peek in peeks))
         log.seek(0)
         return sum(1 for line in log if line.strip())
 
 
-def predictions(images: Images, probabilities: Probabilities) -> list[PredictionRow]:
-    """Return a row for each film with what the network says of it."""
+def predictions(images: Images, probabilities: Probabilities, model: str) -> list[PredictionRow]:
+    """Return a row for each film with what a model says of it."""
     classes = images.facts["classes"]
     return [
         PredictionRow(
             **{field.name: getattr(row, field.name) for field in fields(FilmRow)},
+            model=model,
             predicted=classes[said],
             predicted_index=said,
             correct=said == row.label_index,
@@ -97,117 +87,117 @@ def predictions(images: Images, probabilities: Probabilities) -> list[Prediction
     ]
 
 
-def confusion_csv(rows: Sequence[PredictionRow]) -> bytes:
-    """Return the films' true and predicted classes as `dvc plots` reads them for its confusion template.
-
-    A class that begins as a formula does gets an apostrophe before it, so that no spreadsheet runs it.
-    """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["actual", "predicted"])
-    writer.writerows([_as_text(row.label or ""), _as_text(row.predicted)] for row in rows)
-    return table.getvalue().encode()
-
-
-def _as_text(name: str) -> str:
-    return f"'{name}" if name.startswith(FORMULA_STARTS) else name
-
-
-def headline(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Return the few figures that `dvc metrics` tables: accuracies, their intervals, and the gaps to train."""
-    figures: dict[str, float] = {}
-    for split, found in summary["splits"].items():
-        figures[split] = found["accuracy"]
-        if split != "train":
-            figures |= {f"{split}_low": found["accuracy_low"], f"{split}_high": found["accuracy_high"]}
-    gaps = {f"train_minus_{split}" for split in summary["splits"]}
-    return figures | {pair: gap["difference"] for pair, gap in summary["gap"].items() if pair in gaps}
-
-
-def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[str]) -> list[str]:
-    """Return what the terminal shows: a row per split, a line per gap, and what was not scored."""
-    table = [["split", "films", "patients", "accuracy", "95 % interval", "macro recall", *classes]]
-    for split, found in summary["splits"].items():
-        table.append(
-            [
-                split,
-                text.count(found["films"]),
-                text.count(found["patients"]),
-                text.percent(found["accuracy"]),
-                text.percent_range(found["accuracy_low"], found["accuracy_high"]),
-                text.percent(found["macro_recall"]),
-                *(text.percent(found["recall"].get(name)) for name in classes),
-            ]
-        )
-    shown = text.aligned(table)
-    for pair, gap in summary["gap"].items():
-        left, right = pair.split("_minus_")
-        between = text.points_range(gap["low"], gap["high"])
-        shown.append(f"{left} - {right}: {text.points(gap['difference'])} points {between}")
-    if empty:
-        shown.append(f"not scored, having no films: {', '.join(empty)}")
-    if "test_peeks" in summary:
-        shown.append(f"looks at the test films so far: {summary['test_peeks']:,} ({paths.TEST_PEEKS})")
-    return shown
-
-
 def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
-    """Score the films, and the augmented images where train is asked for; write predictions, figures and page."""
-    from stages.drawn import AUGMENTED as AUGMENTED_ROWS  # noqa: PLC0415  # cv2
-    from stages.learning import checkpoint, loop  # noqa: PLC0415  # torch
-
+    """Score the films, and the augmented images where a gap begins with them; write predictions, figures and page."""
     films = read_images(root, paths.NORMALIZED, NORMALIZED)
-    splits, empty = choose_splits(films.rows, params.split, where=paths.NORMALIZED_MANIFEST)
-    sets = {split: films.of(split) for split in splits}
-    if params.split in ("all", "train"):
-        sets[AUGMENTED] = read_images(root, paths.AUGMENTED, AUGMENTED_ROWS)
-    device = loop.device_for(machine.device)
-    network = checkpoint.load(root / paths.MODEL, device)
-    for images in sets.values():
-        require_fit(network, images, model=paths.MODEL)
-    with machine.track(sum(len(images.rows) for images in sets.values()), unit="images") as advance:
-        judge = Judge(network, device, advance)
-        probabilities = {name: judge.score(images) for name, images in sets.items()}
-    summary = summarize(sets, probabilities, films, params)
-    if "test" in splits:
-        summary["test_peeks"] = note_peek(root / paths.TEST_PEEKS, store.file_sha256(root / paths.MODEL), params)
-    of_split = {split: predictions(sets[split], probabilities[split]) for split in splits}
-    _write(summary, of_split, _Origin(root, params, network, films.facts["classes"]))
+    sets, empty = _sets(params, root, films)
+    networks = _networks(params, root, sets, machine)
+    said = _score(networks, sets, machine)
+    origin = _Origin(
+        root, params, networks, films.facts["classes"], {name: store.file_sha256(root / name) for name in networks}
+    )
+    peeks = {}
+    if TEST in sets:  # before anything that its labels tell is worked out, let alone shown
+        peeks = {"test_peeks": note_peeks(root / paths.TEST_PEEKS, list(origin.sha256.values()), params)}
+    summary = {
+        **summarize(sets, said, films, draws=params.draws, seed=params.seed),
+        **details(root, sets, said, origin.classes, draws=params.draws, seed=params.seed),
+        **peeks,
+        "split_arms": {name: films.facts[name] for name in ARMS if name in films.facts},
+    }
+    for name, of_model in summary["models"].items():
+        of_model["sha256"] = origin.sha256[name]
+    splits = [name for name in sets if name != AUGMENTED]
+    rows = {
+        split: [row for model, found in said.items() for row in predictions(sets[split], found[split], model)]
+        for split in splits
+    }
+    _write(summary, rows, thumbnails(sets, summary["gallery"]), origin)
     return Report(
-        done=sum(len(images.rows) for images in sets.values()),
+        done=len(networks) * sum(len(images.rows) for images in sets.values()),
         unit="images",
-        lines=lines(summary, films.facts["classes"], empty),
+        lines=evaluation_report.lines(summary, origin.classes, empty, split=params.split),
         written=(paths.EVALUATION_PAGE, paths.EVALUATION_SUMMARY, paths.PREDICTIONS),
     )
 
 
+def _sets(params: EvaluateParams, root: Root, films: Images) -> tuple[dict[str, Images], list[str]]:
+    """Return what to score, in the order of the gap's steps, and the splits that were asked for and have no films."""
+    from stages.drawn import AUGMENTED as AUGMENTED_ROWS  # noqa: PLC0415  # cv2
+
+    splits, empty = choose_splits(films.rows, params.split, where=paths.NORMALIZED_MANIFEST)
+    sets = {}
+    if params.split in ("all", "train", "test"):
+        sets[AUGMENTED] = read_images(root, paths.AUGMENTED, AUGMENTED_ROWS)
+    return sets | {split: films.of(split) for split in splits}, empty
+
+
+def _networks(
+    params: EvaluateParams, root: Root, sets: Mapping[str, Images], machine: Machine
+) -> dict[str, Checkpoint]:
+    """Return the networks by their files, each made for such images: none is scored where one cannot be."""
+    from stages.learning import checkpoint, loop  # noqa: PLC0415  # torch
+
+    device = loop.device_for(machine.device)
+    networks = {name: checkpoint.load(root / name, device) for name in find_models(root, params.models)}
+    for name, network in networks.items():
+        for images in sets.values():
+            require_fit(network, images, model=name)
+    return networks
+
+
+def _score(
+    networks: Mapping[str, Checkpoint], sets: Mapping[str, Images], machine: Machine
+) -> dict[str, dict[str, Probabilities]]:
+    """Return the probabilities that each network gives each set."""
+    from stages.learning import loop  # noqa: PLC0415  # torch
+
+    device = loop.device_for(machine.device)
+    images = len(networks) * sum(len(of_set.rows) for of_set in sets.values())
+    with machine.track(images, unit="images") as advance:
+        return {
+            name: {films: Judge(network, device, advance).score(of_set) for films, of_set in sets.items()}
+            for name, network in networks.items()
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What the figures come from."""
+    """What the figures come from.
+
+    Attributes:
+        networks: by their files.
+        sha256: of those files.
+    """
 
     root: Root
     params: EvaluateParams
-    network: Checkpoint
+    networks: Mapping[str, Checkpoint]
     classes: list[str]
+    sha256: Mapping[str, str]
 
     def footer(self) -> store.Footer:
         """Return what the predictions' manifest says of itself."""
-        read = (paths.NORMALIZED_MANIFEST, paths.MODEL)
+        manifest = paths.NORMALIZED_MANIFEST
         return store.Footer(
             params=self.params.model_dump(mode="json"),
-            sources={name: store.file_sha256(self.root / name) for name in read},
+            sources={manifest: store.file_sha256(self.root / manifest), **self.sha256},
             facts={"classes": self.classes},
         )
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return what the page's end tells of how it came to be."""
         libraries = {name: version(name) for name in ("numpy", "torch", "pyarrow")}
+        networks = {
+            f"Network {name}": {
+                "name": network.network_name,
+                "sha256 of its file": self.sha256[name],
+                **network.facts,
+            }
+            for name, network in self.networks.items()
+        }
         return {
-            "Network": {
-                "name": self.network.network_name,
-                "sha256 of its file": store.file_sha256(self.root / paths.MODEL),
-                **self.network.facts,
-            },
+            **networks,
             "Parameters": self.params.model_dump(mode="json"),
             "Versions": {
                 "cxr-pipeline": store.TOOL_VERSION,
@@ -217,24 +207,40 @@ class _Origin:
         }
 
 
-def _write(summary: Mapping[str, Any], of_split: Mapping[str, list[PredictionRow]], origin: _Origin) -> None:
-    """Write the predictions of every split, the figures, the page, and the table for `dvc plots`."""
-    from stages.reporting import page  # noqa: PLC0415  # jinja2 and matplotlib
+def _write(
+    summary: Mapping[str, Any],
+    of_split: Mapping[str, list[PredictionRow]],
+    shown: Mapping[str, str],
+    origin: _Origin,
+) -> None:
+    """Write the predictions of every split, the figures, the page, and the tables for `dvc plots`."""
+    from stages.reporting.evaluation_page import evaluation_page  # noqa: PLC0415  # jinja2 and matplotlib
 
     root = origin.root
     rows = [row for rows in of_split.values() for row in rows]
     store.write(rows, PREDICTIONS, root / paths.PREDICTIONS, origin.footer())
     store.write_json(root / paths.EVALUATION_SUMMARY, summary)
-    store.write_json(root / paths.METRICS, headline(summary))
-    html = page.evaluation_page(summary, classes=origin.classes, facts=origin.facts())
+    store.write_json(root / paths.METRICS, evaluation_report.headline(summary))
+    html = evaluation_page(summary, classes=origin.classes, facts=origin.facts(), thumbnails=shown)
     store.write_bytes(root / paths.EVALUATION_PAGE, html.encode())
-    store.write_bytes(root / paths.CONFUSION, confusion_csv(list(of_split.values())[-1]))
+    store.write_bytes(root / paths.GAP, evaluation_report.gap_csv(summary["gap"]))
+    last = list(of_split)[-1]
+    store.write_bytes(root / paths.CONFUSION, evaluation_report.confusion_csv(of_split[last]))
+    store.write_bytes(root / paths.RELIABILITY, evaluation_report.reliability_csv(summary["reliability"][last]))
 
 
 STAGE = Stage(
     "evaluate",
     EvaluateParams,
-    reads=(paths.MODEL, paths.NORMALIZED, paths.AUGMENTED),
-    writes=(paths.PREDICTIONS, paths.EVALUATION_SUMMARY, paths.EVALUATION_PAGE, paths.METRICS, paths.CONFUSION),
+    reads=(paths.MODEL, paths.NORMALIZED, paths.AUGMENTED, paths.AUDIT),
+    writes=(
+        paths.PREDICTIONS,
+        paths.EVALUATION_SUMMARY,
+        paths.EVALUATION_PAGE,
+        paths.METRICS,
+        paths.GAP,
+        paths.CONFUSION,
+        paths.RELIABILITY,
+    ),
     run=run,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,7 @@ HELD_OUT = ("val", "test")  # whose films are told apart and shown: the network 
 def details(
     root: Root,
     images: Mapping[str, Images],
-    probabilities: Mapping[str, Probabilities],
+    said: Mapping[str, Mapping[str, Probabilities]],
     classes: Sequence[str],
     *,
     draws: int,
@@ -34,10 +35,13 @@ def details(
 ) -> dict[str, Any]:
     """Return the figures of every scored split beside its accuracy: nested numbers and short texts, as JSON has them.
 
+    Of several models, scores are means over them, counts are sums, and the films shown are those that the mean of
+    their probabilities is surest of and wrong about.
+
     Args:
         root: whose manifests tell of the films; without the audit's, subgroups of raw files are left out.
-        images: each scored split's films.
-        probabilities: of each split's films.
+        images: each scored split's films; sets that are no split are passed over.
+        said: of each model, the probabilities of each split's films.
         classes: names, in the order of the indices.
         draws: how often patients are redrawn for the intervals of subgroups.
         seed: decides the draws.
@@ -45,51 +49,91 @@ def details(
     Raises:
         StageError: where a probability is no number.
     """
-    _refuse_nan(probabilities)
-    held_out = [split for split in HELD_OUT if split in images]
+    judged: dict[str, _Judged] = {
+        split: _Judged.of(images[split], [told[split] for told in said.values()]) for split in SPLITS if split in images
+    }
+    _refuse_nan(judged)
+    held_out = {split: judged[split] for split in HELD_OUT if split in judged}
     raw = _raw_facts(root)
     return {
-        **_errors(images, probabilities, classes),
-        "further": {split: _further(images[split], probabilities[split], classes) for split in images},
-        "reliability": {split: calibration.reliability(probabilities[split], images[split].labels) for split in images},
+        **_errors(judged, classes),
+        "further": {split: of_split.further(classes) for split, of_split in judged.items()},
+        "reliability": {split: calibration.reliability(*of_split.pooled()) for split, of_split in judged.items()},
         "subgroups": {
-            split: _subgroups(images[split], probabilities[split], raw, classes, draws=draws, seed=seed)
-            for split in held_out
+            split: score_subgroups(of_split.named(), _properties(of_split.rows, raw), classes, draws=draws, seed=seed)
+            for split, of_split in held_out.items()
         },
         "margins": _margins(root, classes),
         "unfilled": _unfilled(root, classes),
-        "gallery": {split: choose_wrong(images[split].rows, probabilities[split], classes) for split in held_out},
+        "gallery": {
+            split: choose_wrong(of_split.rows, of_split.told.mean(axis=0), classes)
+            for split, of_split in held_out.items()
+        },
     }
 
 
-def _refuse_nan(probabilities: Mapping[str, Probabilities]) -> None:
-    for split, told in probabilities.items():
-        if lost := int(np.isnan(told).any(axis=1).sum()):
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A split's films and what each model says of them.
+
+    Attributes:
+        rows: of the films.
+        labels: (films,) index of each film's class.
+        told: (models, films, classes) probabilities.
+    """
+
+    rows: Sequence[ImageRow]
+    labels: NDArray[np.int64]
+    told: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, images: Images, told: Sequence[Probabilities]) -> _Judged:
+        return cls(images.rows, images.labels, np.stack(told))
+
+    def pooled(self) -> tuple[Probabilities, NDArray[np.int64]]:
+        """Return probabilities and classes of the films, each film once for each model."""
+        return np.concatenate(self.told), np.tile(self.labels, len(self.told))
+
+    def named(self) -> Named:
+        """Return what subgroups are scored by."""
+        return Named([row.group_id or row.film_id for row in self.rows], self.labels, self.told.argmax(axis=2))
+
+    def further(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return the scores beside accuracy, those of several models averaged."""
+        of_models = [calibration.further_scores(told, self.labels) for told in self.told]
+        found = {name: _mean([scored[name] for scored in of_models]) for name in of_models[0] if name != "auc"}
+        aucs = zip(classes, zip(*(scored["auc"] for scored in of_models), strict=True), strict=True)
+        return {**found, "auc": {name: _mean(of_class) for name, of_class in aucs}}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Return the mean, or None where a value is not known: models agree on that, since the films decide it."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _refuse_nan(judged: Mapping[str, _Judged]) -> None:
+    for split, of_split in judged.items():
+        if lost := int(np.isnan(of_split.told).any(axis=(0, 2)).sum()):
             raise StageError(
-                f"{paths.MODEL}: its probabilities of {lost:,} of {len(told):,} films of {split} are no numbers; "
+                f"the network's probabilities of {lost:,} of {len(of_split.rows):,} films of {split} are no numbers; "
                 "expected some in [0, 1]; train again, with a lower learning rate"
             )
 
 
-def _errors(
-    images: Mapping[str, Images], probabilities: Mapping[str, Probabilities], classes: Sequence[str]
-) -> dict[str, Any]:
+def _errors(judged: Mapping[str, _Judged], classes: Sequence[str]) -> dict[str, Any]:
     """Return the errors of detection and of cause, or why they cannot be told apart."""
     normal = errors.normal_class(classes)
     if normal is None:
         names = ", ".join(errors.NORMAL_NAMES)
         return {"errors_not_split": f"no class, or more than one, is named as one without findings is ({names})"}
     found = {}
-    for split, of_split in images.items():
-        table = scores.confusion(of_split.labels, probabilities[split].argmax(axis=1), classes=len(classes))
+    for split, of_split in judged.items():
+        told, labels = of_split.pooled()
+        table = scores.confusion(labels, told.argmax(axis=1), classes=len(classes))
         by_class = errors.split_errors_by_class(table, classes, normal=normal)
         found[split] = {**errors.split_errors(table, normal=normal), "by_class": by_class}
     return {"normal_class": classes[normal], "errors": found}
-
-
-def _further(images: Images, probabilities: Probabilities, classes: Sequence[str]) -> dict[str, Any]:
-    found = calibration.further_scores(probabilities, images.labels)
-    return {**found, "auc": dict(zip(classes, found["auc"], strict=True))}
 
 
 def _raw_facts(root: Root) -> dict[str, AuditedRow]:
@@ -98,20 +142,6 @@ def _raw_facts(root: Root) -> dict[str, AuditedRow]:
     if not manifest.exists():
         return {}
     return {row.film_id: row for row in store.read(AUDITED, manifest) if row.status == "ok" and row.film_id}
-
-
-def _subgroups(
-    images: Images,
-    probabilities: Probabilities,
-    raw: Mapping[str, AuditedRow],
-    classes: Sequence[str],
-    *,
-    draws: int,
-    seed: int,
-) -> dict[str, Any]:
-    rows = images.rows
-    films = Named([row.group_id or row.film_id for row in rows], images.labels, probabilities.argmax(axis=1))
-    return score_subgroups(films, _properties(rows, raw), classes, draws=draws, seed=seed)
 
 
 def _properties(rows: Sequence[ImageRow], raw: Mapping[str, AuditedRow]) -> dict[str, Property]:

@@ -19,5 +19,7 @@ PREDICTIONS = "data/evaluation/predictions.parquet"
 EVALUATION_SUMMARY = "reports/evaluation.json"
 EVALUATION_PAGE = "reports/evaluation.html"
 METRICS = "reports/metrics.json"
+GAP = "reports/gap.csv"
 CONFUSION = "reports/confusion.csv"
+RELIABILITY = "reports/reliability.csv"
 TEST_PEEKS = "reports/test_peeks.jsonl"  # a log that only grows, and so no output of a stage

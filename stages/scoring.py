@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests import store
 from manifests.columns import Schema
-from manifests.rows import SPLITS, ImageRow
+from manifests.rows import SPLITS, ImageRow, Split
 from manifests.shards import ImageFolder
+from stages import paths
 from stages.contract import Root, StageError
 
 if TYPE_CHECKING:
@@ -99,8 +100,28 @@ def read_images(root: Root, folder: str, schema: Schema[Any]) -> Images:
     return Images(ImageFolder(root / folder, footer.params["layout"]), rows, footer.facts)
 
 
+def find_models(root: Root, pattern: str) -> list[str]:
+    """Return the files of the models to score, relative to the root, by name; the one that train writes by default.
+
+    Raises:
+        StageError: where no file fits the pattern.
+    """
+    if not pattern:
+        return [paths.MODEL]
+    found = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
+    if not found:
+        raise StageError(
+            f"{root}: no file fits --models '{pattern}'; train models and keep each under a name of its own, "
+            "such as models/seed-1.safetensors"
+        )
+    return found
+
+
 def choose_splits(rows: Sequence[ImageRow], wanted: str, *, where: str) -> tuple[list[str], list[str]]:
     """Return which splits to score, train first, and which of those that were asked for have no films.
+
+    The parts of a gap need every set between its ends: so the test brings all other splits with it, and val the leak
+    probe.
 
     Raises:
         StageError: where train has no films, or the one split that was asked for has none.
@@ -113,7 +134,8 @@ def choose_splits(rows: Sequence[ImageRow], wanted: str, *, where: str) -> tuple
                 f"{where}: split {needed} has no films (found: {found}); "
                 f"choose another --split, or give {needed} a share in split's parameters and run again"
             )
-    asked = [split for split in SPLITS if wanted == "all" or split in ("train", wanted)]
+    last = len(SPLITS) - 1 if wanted == "all" else SPLITS.index(cast("Split", wanted))
+    asked = SPLITS[: last + 1]
     return [split for split in asked if films[split]], [split for split in asked if not films[split]]
 
 

@@ -258,7 +258,9 @@ def check_rows(found: Manifests) -> list[Finding]:
     if found.have(paths.NORMALIZED_MANIFEST, paths.PREDICTIONS):
         predicted, parents = found.table(paths.PREDICTIONS), found.table(paths.NORMALIZED_MANIFEST)
         places = (paths.PREDICTIONS, paths.NORMALIZED_MANIFEST)
-        findings += _children(predicted, parents, FROM_THE_FILM, places, every=False)
+        for model in predicted.column("model").unique():  # a film has one row for each
+            of_model = predicted.filter(pc.equal(predicted.column("model"), model))
+            findings += _children(of_model, parents, FROM_THE_FILM, places, every=False)
     return findings
 
 

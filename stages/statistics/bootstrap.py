@@ -79,11 +79,18 @@ class FilmSet:
         patients: (films,) index of each film's patient, as `Patients.of_film` has it.
         labels: (films,) index of each film's class.
         predicted: (films,) index of the class that was said.
+        models: how many models judged each film: every film stands once for each, so that scores are means over them.
     """
 
     patients: NDArray[np.intp]
     labels: Indices
     predicted: Indices
+    models: int = 1
+
+    @property
+    def count(self) -> int:
+        """How many films there are."""
+        return len(self.labels) // self.models
 
 
 def find_patients(groups: Sequence[str], labels: Indices, sets: Indices | None = None) -> Patients:
@@ -159,6 +166,11 @@ def _per_patient(films: FilmSet, count: int) -> NDArray[np.float64]:
 
 def interval(draws: NDArray[np.float64], *, level: float = LEVEL) -> Interval:
     """Return the percentile interval that holds the middle `level` of a statistic's draws."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
+    low, high = intervals(draws, level=level)
     return Interval(float(low), float(high))
+
+
+def intervals(draws: NDArray[np.float64], *, level: float = LEVEL) -> NDArray[np.float64]:
+    """Return the percentile intervals of many statistics, (2, ...), of their draws, (draws, ...)."""
+    tail = (1 - level) / 2
+    return np.asarray(np.quantile(draws, [tail, 1 - tail], axis=0), np.float64)

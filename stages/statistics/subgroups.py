@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.statistics.bootstrap import FilmSet, draw_recalls, find_patients
+from stages.statistics.bootstrap import FilmSet, RecallDraws, draw_recalls, find_patients
 from stages.statistics.scores import Indices
 from stages.statistics.summary import summarize
 
@@ -19,12 +19,12 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Films with what was said of them.
+    """Films with what models said of them.
 
     Attributes:
         patients: (films,) who each film shows.
         labels: (films,) index of each film's class.
-        predicted: (films,) index of the class that was said.
+        predicted: (models, films) index of the class that each model said.
     """
 
     patients: Sequence[str]
@@ -109,12 +109,21 @@ def _score(
 ) -> dict[str, dict[str, Any]]:
     places = np.flatnonzero(known.of_film != UNKNOWN)
     of_film = np.searchsorted(present, known.of_film[places])
-    labels, predicted = films.labels[places], films.predicted[places]
+    labels, predicted = films.labels[places], films.predicted[:, places]
     patients = find_patients([films.patients[place] for place in places.tolist()], labels, of_film)
+    chosen = [np.flatnonzero(of_film == value) for value in range(len(present))]
+    models = len(predicted)
     sets = [
-        FilmSet(patients.of_film[of_film == value], labels[of_film == value], predicted[of_film == value])
-        for value in range(len(present))
+        FilmSet(np.tile(patients.of_film[of], models), np.tile(labels[of], models), predicted[:, of].ravel(), models)
+        for of in chosen
     ]
     drawn = draw_recalls(sets, patients, classes=len(classes), draws=draws, seed=seed)
-    scored = (summarize(of_value, draw, classes) for of_value, draw in zip(sets, drawn, strict=True))
+    scored = (_figures(of_value, draw, classes) for of_value, draw in zip(sets, drawn, strict=True))
     return {known.values[value]: figures for value, figures in zip(present.tolist(), scored, strict=True)}
+
+
+def _figures(films: FilmSet, drawn: RecallDraws, classes: Sequence[str]) -> dict[str, Any]:
+    """Return a subgroup's scores, and in place of what was named as what how many films each class has."""
+    found = summarize(films, drawn, classes)
+    confusion = found.pop("confusion")
+    return {**found, "class_films": {name: sum(row.values()) // films.models for name, row in confusion.items()}}

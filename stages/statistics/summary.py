@@ -9,26 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.statistics import scores
-from stages.statistics.bootstrap import FilmSet, Patients, RecallDraws, draw_recalls, interval
-
-TRAIN = "train"
-AUGMENTED = "augmented"  # the set of all augmented training images
+from stages.statistics.bootstrap import FilmSet, RecallDraws, interval
+from stages.statistics.gap import AUGMENTED, TRAIN
 
 
 def summarize_sets(
-    sets: Mapping[str, FilmSet], patients: Patients, classes: Sequence[str], *, draws: int, seed: int
+    sets: Mapping[str, FilmSet], drawn: Mapping[str, RecallDraws], classes: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the scores of every split, what the most frequent class of train would score, and the gaps to train.
+    """Return the scores of every split, what the most frequent class of train would score, and the losses from train.
 
     Args:
         sets: each split's films, `train` among them; all augmented images as `augmented`, or not at all.
-        patients: of all of them.
+        drawn: each set's recalls in every draw, the same draws for all sets.
         classes: names, in the order of the indices.
-        draws: how often patients are redrawn; the same draws serve every number.
-        seed: decides the draws.
     """
-    of_sets = draw_recalls(list(sets.values()), patients, classes=len(classes), draws=draws, seed=seed)
-    drawn = dict(zip(sets, of_sets, strict=True))
     splits = [name for name in sets if name != AUGMENTED]
     pairs = [(AUGMENTED, TRAIN)] if AUGMENTED in sets else []
     pairs += [(TRAIN, split) for split in splits if split != TRAIN]
@@ -36,7 +30,7 @@ def summarize_sets(
     summary: dict[str, Any] = {
         "splits": {split: summarize(sets[split], drawn[split], classes) for split in splits},
         "majority": {split: float(np.mean(sets[split].labels == most_frequent)) for split in splits},
-        "gap": {
+        "differences": {
             f"{left}_minus_{right}": compare(sets[left], drawn[left], sets[right], drawn[right], classes)
             for left, right in pairs
         },
@@ -62,7 +56,7 @@ def summarize(films: FilmSet, drawn: RecallDraws, classes: Sequence[str]) -> dic
     of_recall = {classes[index]: interval(drawn[:, index]) for index in known}
     of_accuracy = interval(accuracy_draws(films, drawn))
     return {
-        "films": len(films.labels),
+        "films": films.count,
         "patients": len(np.unique(films.patients)),
         "accuracy": scores.accuracy(table),
         "accuracy_low": of_accuracy.low,

@@ -1,13 +1,14 @@
 import csv
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -18,17 +19,19 @@ from manifests import store
 from manifests.columns import ManifestError, Schema
 from manifests.rows import NORMALIZED, PREDICTIONS, AugmentedRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
-from stages import evaluate, paths, scoring
+from stages import evaluate, evaluation_report, paths, scoring
 from stages.contract import Machine, StageError
 from stages.drawn import AUGMENTED
 from stages.evaluate import EvaluateParams
 from stages.films.codec import decode, encode
 from stages.films.frame import Frame
 from stages.learning import batches, checkpoint, loop, networks
+from stages.statistics.gap import PARTS
 
 CLASSES = ("normal", "bacterial", "viral")
 FRAME = Frame(height=40, width=48)
 FILMS: Mapping[Split, int] = {"train": 24, "val": 9, "test": 12}
+PROBED = 6  # films of a leak probe, where there is one
 MEAN, STD = 0.47, 0.23
 COPIES = 3
 QUICK = EvaluateParams(draws=200)
@@ -135,9 +138,11 @@ def fitted(pixels: torch.Tensor, labels: torch.Tensor) -> torch.nn.Module:
     return network
 
 
-def save_network(root: Path, network: torch.nn.Module, classes: Sequence[str], frame: Frame) -> None:
+def save_network(
+    root: Path, network: torch.nn.Module, classes: Sequence[str], frame: Frame, *, to: str = paths.MODEL
+) -> None:
     checkpoint.save(
-        root / paths.MODEL,
+        root / to,
         checkpoint.Checkpoint(
             network_name="residual", classes=tuple(classes), frame=frame, mean=MEAN, std=STD, network=network
         ),
@@ -158,6 +163,19 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("evaluate")
     make_set(root, FILMS)
     return root
+
+
+@pytest.fixture(scope="module")
+def _probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("probed")
+    make_set(root, {**FILMS, "leak_probe": PROBED})
+    return root
+
+
+@pytest.fixture
+def probed(_probed: Path, tmp_path: Path) -> Path:
+    """Return a set of a test's own that has a leak probe as well."""
+    return copytree(_probed, tmp_path / "probed")
 
 
 @pytest.fixture
@@ -223,7 +241,8 @@ def test_copies_that_are_the_film_again_score_as_the_training_films_do(root: Pat
     found = summary_of(root)
     assert found["augmented"]["images"] == FILMS["train"] * (COPIES + 1)
     assert found["augmented_accuracy"] == found["splits"]["train"]["accuracy"]
-    assert next(iter(found["gap"])) == "augmented_minus_train"
+    assert found["differences"]["augmented_minus_train"]["difference"] == 0
+    assert {found["gap"]["parts"]["augmentation"][key] for key in ("value", "low", "high")} == {0}
     assert report.done == sum(FILMS.values()) + FILMS["train"] * (COPIES + 1)
 
 
@@ -235,9 +254,9 @@ def test_one_split_is_scored_beside_train_and_its_interval_is_the_same_as_among_
     evaluate.run(EvaluateParams(split="val", draws=200), root, machine)
     alone = summary_of(root)
     assert list(alone["splits"]) == ["train", "val"]
-    assert list(alone["gap"]) == ["train_minus_val"]
+    assert list(alone["differences"]) == ["train_minus_val"]
     assert alone["splits"]["val"] == among_all["splits"]["val"]
-    assert alone["gap"]["train_minus_val"] == among_all["gap"]["train_minus_val"]
+    assert alone["differences"]["train_minus_val"] == among_all["differences"]["train_minus_val"]
     assert {row.split for row in store.read(PREDICTIONS, root / paths.PREDICTIONS)} == {"train", "val"}
 
 
@@ -253,7 +272,7 @@ def test_no_class_is_a_formula_to_the_spreadsheet_that_opens_the_confusion_table
     evaluate.run(QUICK, root, machine)
     first, *_ = store.read(PREDICTIONS, root / paths.PREDICTIONS)
     formulas = [replace(first, label="=cmd|' /C calc'!A0"), replace(first, label="normal", predicted="@SUM(1)")]
-    lines = evaluate.confusion_csv(formulas).decode().splitlines()
+    lines = evaluation_report.confusion_csv(formulas).decode().splitlines()
     assert lines[1].startswith("'=cmd|")
     assert lines[2] == "normal,'@SUM(1)"
 
@@ -268,7 +287,7 @@ def test_only_what_scores_the_test_films_is_noted_as_a_look_at_them(root: Path, 
     peeks = [json.loads(line) for line in (root / paths.TEST_PEEKS).read_text().splitlines()]
     assert [set(peek) for peek in peeks] == [{"time", "model_sha256", "params"}] * 2
     assert peeks[0]["model_sha256"] == store.file_sha256(root / paths.MODEL)
-    assert peeks[1]["params"] == {"split": "test", "draws": 100, "seed": 0}
+    assert peeks[1]["params"] == {"split": "test", "models": "", "draws": 100, "seed": 0}
     assert peeks[0]["time"].endswith("+00:00")
 
 
@@ -285,18 +304,173 @@ def test_the_predictions_say_what_they_were_made_from(root: Path, machine: Machi
     evaluate.run(QUICK, root, machine)
     footer = store.read_footer(root / paths.PREDICTIONS)
     assert footer.facts == {"classes": list(CLASSES)}
-    assert footer.params == {"split": "all", "draws": 200, "seed": 0}
+    assert footer.params == {"split": "all", "models": "", "draws": 200, "seed": 0}
     for path in ("data/normalized/manifest.parquet", "models/model.safetensors"):
         assert footer.sources[path] == store.file_sha256(root / path)
 
 
-def test_the_lines_show_a_row_per_split_the_gaps_and_what_was_skipped(root: Path, machine: Machine) -> None:
+def test_the_lines_show_the_total_first_then_its_parts_each_split_and_what_was_skipped(
+    root: Path, machine: Machine
+) -> None:
     lines = evaluate.run(QUICK, root, machine).lines
-    assert lines[0].split() == [*HEAD, *CLASSES]
-    assert [line.split()[:3] for line in lines[1:4]] == [["train", "24", "12"], ["val", "9", "5"], ["test", "12", "6"]]
-    assert [line.split(":")[0] for line in lines[4:7]] == ["augmented - train", "train - val", "train - test"]
-    assert lines[7] == "not scored, having no films: leak_probe"
-    assert lines[8] == "looks at the test films so far: 1 (reports/test_peeks.jsonl)"
+    assert lines[0].split() == ["part", "points", "95", "%", "interval", *CLASSES]
+    assert lines[1].startswith("total (augmented train - test)")
+    parts = ["augmentation (the copies)", "fit+leakage (not told apart)", "prior (class shares)"]
+    parts += ["shift (other films)", "threshold (class cut-offs)"]
+    assert [line.partition(")")[0] + ")" for line in lines[2:7]] == parts
+    assert lines[7].split() == [*HEAD, *CLASSES]
+    assert [line.split()[:3] for line in lines[8:11]] == [["train", "24", "12"], ["val", "9", "5"], ["test", "12", "6"]]
+    assert lines[11].startswith("the order is a convention; the other way round: shift ")
+    assert lines[12:] == [
+        "not scored, having no films: leak_probe",
+        "fit and leakage cannot be told apart",
+        "looks at the test films so far: 1 (reports/test_peeks.jsonl)",
+    ]
+
+
+def test_the_test_alone_is_told_in_a_dozen_lines_with_every_set_that_its_parts_need(
+    probed: Path, machine: Machine
+) -> None:
+    lines = evaluate.run(EvaluateParams(split="test", draws=100), probed, machine).lines
+    assert len(lines) <= 12
+    assert [line.split()[0] for line in lines[1:8]] == ["total", *PARTS]
+    sets = re.findall(r"([a-z ]+) [0-9.]+ %", lines[8].removeprefix("accuracy:"))
+    assert [name.strip() for name in sets] == ["augmented train", "train", "leak probe", "val", "test"]
+    assert set(summary_of(probed)["splits"]) == {"train", "leak_probe", "val", "test"}
+
+
+def test_the_parts_sum_to_the_difference_of_accuracies_in_total_and_class_by_class(
+    probed: Path, machine: Machine
+) -> None:
+    evaluate.run(QUICK, probed, machine)
+    found = summary_of(probed)
+    gap = found["gap"]
+    assert list(gap["parts"]) == list(PARTS)
+    assert gap["joint"] == gap["not_given"] == gap["missing"] == []
+    expected = found["augmented_accuracy"] - found["splits"]["test"]["accuracy"]
+    assert sum(part["value"] for part in gap["parts"].values()) == pytest.approx(expected, abs=1e-9)
+    assert gap["total"]["value"] == pytest.approx(expected, abs=1e-9)
+    for name in CLASSES:
+        fallen = found["augmented"]["recall"][name] - found["splits"]["test"]["recall"][name]
+        assert sum(part["recall"][name]["value"] for part in gap["parts"].values()) == pytest.approx(fallen, abs=1e-9)
+    for part in (gap["total"], *gap["parts"].values()):
+        of_classes = [part["contribution"][name]["value"] for name in CLASSES]
+        assert sum(of_classes) == pytest.approx(part["value"], abs=1e-9)
+        assert part["low"] <= part["high"]
+
+
+def test_the_table_for_dvc_plots_and_the_metrics_hold_the_total_and_the_parts(probed: Path, machine: Machine) -> None:
+    evaluate.run(QUICK, probed, machine)
+    gap = summary_of(probed)["gap"]
+    with (probed / paths.GAP).open() as file:
+        rows = {row.pop("part"): {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)}
+    assert list(rows) == ["total", *PARTS]
+    assert rows["total"] == {key: gap["total"][key] for key in ("value", "low", "high")}
+    metrics = json.loads((probed / paths.METRICS).read_text())
+    assert {part: metrics[f"gap_{part}"] for part in rows} == {part: row["value"] for part, row in rows.items()}
+
+
+@pytest.fixture
+def seeds(probed: Path) -> Path:
+    """Return a set with three networks, of which the second says one class of everything."""
+    network = checkpoint.load(probed / paths.MODEL, torch.device("cpu"))
+    for seed in (1, 2, 3):
+        save_network(probed, network.network, CLASSES, FRAME, to=f"models/seed-{seed}.safetensors")
+    last = cast("torch.nn.Linear", cast("torch.nn.Sequential", network.network)[-1])
+    with torch.inference_mode():
+        last.weight.zero_()
+    save_network(probed, network.network, CLASSES, FRAME, to="models/seed-2.safetensors")
+    return probed
+
+
+def test_several_models_give_their_mean_their_spread_and_all_their_values(seeds: Path, machine: Machine) -> None:
+    report = evaluate.run(EvaluateParams(models="models/seed-*.safetensors", draws=200), seeds, machine)
+    found = summary_of(seeds)
+    models = [f"models/seed-{seed}.safetensors" for seed in (1, 2, 3)]
+    assert list(found["models"]) == models
+    values = found["spread"]["accuracy"]["test"]["values"]
+    assert values[0] == values[2] != values[1]
+    assert found["splits"]["test"]["accuracy"] == pytest.approx(np.mean(values))
+    assert found["spread"]["accuracy"]["test"]["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert found["splits"]["test"]["films"] == FILMS["test"]
+    for part in PARTS:
+        of_models = [model["parts"][part]["value"] for model in found["models"].values()]
+        assert found["gap"]["parts"][part]["value"] == pytest.approx(np.mean(of_models), abs=1e-12)
+    for model in found["models"].values():
+        assert sum(part["value"] for part in model["parts"].values()) == pytest.approx(model["total"]["value"])
+    assert [line.split()[0] for line in report.lines if line.startswith(("models/", "mean", "SD"))] == [
+        *models,
+        "mean",
+        "SD,",
+    ]
+
+
+def test_one_of_several_models_has_the_parts_and_intervals_that_it_has_alone(seeds: Path, machine: Machine) -> None:
+    evaluate.run(EvaluateParams(models="models/seed-*.safetensors", draws=200), seeds, machine)
+    among = summary_of(seeds)["models"]["models/seed-1.safetensors"]
+    evaluate.run(EvaluateParams(models="models/seed-1.safetensors", draws=200), seeds, machine)
+    alone = summary_of(seeds)
+    assert alone["models"] == {"models/seed-1.safetensors": among}
+    assert alone["spread"]["total"] == {
+        "mean": among["total"]["value"],
+        "sd": None,
+        "values": [among["total"]["value"]],
+    }
+    assert alone["gap"]["total"]["low"] == among["total"]["low"]
+
+
+def test_every_model_has_a_row_of_every_film_and_is_a_look_at_the_test(seeds: Path, machine: Machine) -> None:
+    evaluate.run(EvaluateParams(split="test", models="models/seed-*.safetensors", draws=100), seeds, machine)
+    rows = store.read(PREDICTIONS, seeds / paths.PREDICTIONS)
+    films = {row.film_id for row in rows}
+    assert len(films) == sum(FILMS.values()) + PROBED
+    assert len({(row.model, row.film_id) for row in rows}) == len(rows) == 3 * len(films)
+    assert summary_of(seeds)["test_peeks"] == 3
+    peeks = [json.loads(line) for line in (seeds / paths.TEST_PEEKS).read_text().splitlines()]
+    models = sorted((seeds / "models").glob("seed-*"))
+    assert [peek["model_sha256"] for peek in peeks] == [store.file_sha256(model) for model in models]
+
+
+def test_a_look_is_noted_before_any_score_is_worked_out(
+    root: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_told: Any, **_more: Any) -> None:
+        raise RuntimeError("stopped here")
+
+    monkeypatch.setattr(evaluate, "summarize", fail)
+    with pytest.raises(RuntimeError, match="stopped here"):
+        evaluate.run(QUICK, root, machine)
+    assert len((root / paths.TEST_PEEKS).read_text().splitlines()) == 1
+    assert not (root / paths.EVALUATION_SUMMARY).exists()
+
+
+def test_models_that_are_not_there_or_not_under_the_root_are_refused(root: Path, machine: Machine) -> None:
+    with pytest.raises(StageError, match=r"no file fits --models 'models/seed-\*'"):
+        evaluate.run(EvaluateParams(models="models/seed-*"), root, machine)
+    for outside in ("/models/*", "../models/*"):
+        with pytest.raises(ValidationError, match="leads out of the root"):
+            EvaluateParams(models=outside)
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"unit": "film"}, "the split is careless (unit film): val and test share patients with train"),
+        ({"holdout": "block"}, "val is a block of numbers"),
+        ({"unit": "patient", "holdout": "patients"}, None),
+    ],
+)
+def test_a_split_that_changes_what_the_parts_mean_is_told(
+    root: Path, machine: Machine, facts: dict[str, str], told: str | None
+) -> None:
+    manifest = root / "data/normalized/manifest.parquet"
+    footer = store.read_footer(manifest)
+    rows = store.read(NORMALIZED, manifest)
+    store.write(rows, NORMALIZED, manifest, replace(footer, facts={**footer.facts, **facts}))
+    lines = evaluate.run(QUICK, root, machine).lines
+    assert summary_of(root)["split_arms"] == facts
+    arms = [line for line in lines if line.startswith((evaluation_report.CARELESS, evaluation_report.BLOCKS))]
+    assert [line.startswith(str(told)) for line in arms] == ([True] if told else [])
 
 
 def test_a_split_without_films_is_refused_with_what_the_others_hold(root: Path, machine: Machine) -> None:
@@ -341,7 +515,10 @@ def test_a_missing_model_and_a_missing_manifest_name_the_stage_to_run(root: Path
 
 def test_training_films_alone_can_be_scored(root: Path, machine: Machine) -> None:
     evaluate.run(EvaluateParams(split="train", draws=100), root, machine)
-    assert list(summary_of(root)["gap"]) == ["augmented_minus_train"]
+    found = summary_of(root)
+    assert list(found["differences"]) == ["augmented_minus_train"]
+    assert list(found["gap"]["parts"]) == ["augmentation"]
+    assert found["gap"]["not_given"] == ["fit", "leakage", "prior", "shift", "threshold"]
     assert "of train the network" in (root / paths.EVALUATION_PAGE).read_text()
 
 

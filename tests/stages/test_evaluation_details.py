@@ -24,11 +24,15 @@ def images_of(root: Path) -> dict[str, Images]:
     return {name: films.of(name) for name in SPLITS}
 
 
-def told(images: Mapping[str, Images], classes: int = 3) -> dict[str, Probabilities]:
-    """Return what a network might say of each film: something that its hash decides."""
+def told(images: Mapping[str, Images], classes: int = 3, models: int = 1) -> dict[str, dict[str, Probabilities]]:
+    """Return what networks might say of each film: something that its hash decides."""
+    return {f"model {number}": _told(images, classes, number) for number in range(models)}
+
+
+def _told(images: Mapping[str, Images], classes: int, model: int) -> dict[str, Probabilities]:
     found = {}
     for name, of_split in images.items():
-        seeds = [int(row.film_id[:8], 16) for row in of_split.rows]
+        seeds = [int(row.film_id[:8], 16) + model for row in of_split.rows]
         weights = np.array([np.random.Generator(np.random.Philox(key=seed)).random(classes) for seed in seeds])
         found[name] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return found
@@ -60,8 +64,25 @@ def test_a_splits_errors_are_its_wrong_films(project: Path) -> None:
     images = images_of(project)
     said = told(images)
     for name, found in details(project, images, said, CLASSES, draws=100, seed=0)["errors"].items():
-        wrong = int((said[name].argmax(axis=1) != images[name].labels).sum())
+        wrong = int((said["model 0"][name].argmax(axis=1) != images[name].labels).sum())
         assert found["errors"] == found["detection"] + found["cause"] == wrong
+
+
+def test_scores_of_several_models_are_means_and_counts_are_sums(project: Path) -> None:
+    images = images_of(project)
+    said = told(images, models=3)
+    together = details(project, images, said, CLASSES, draws=100, seed=0)
+    each = [details(project, images, {name: of_model}, CLASSES, draws=100, seed=0) for name, of_model in said.items()]
+    for split_name in SPLITS:
+        further = [found["further"][split_name] for found in each]
+        for score in ("mcc", "brier", "log_loss", "macro_recall", "calibration_error"):
+            assert together["further"][split_name][score] == pytest.approx(np.mean([of[score] for of in further]))
+        assert together["further"][split_name]["auc"]["viral"] == pytest.approx(
+            np.mean([of["auc"]["viral"] for of in further])
+        )
+        for count in ("films", "errors", "detection", "cause"):
+            assert together["errors"][split_name][count] == sum(found["errors"][split_name][count] for found in each)
+        assert sum(place["films"] for place in together["reliability"][split_name]) == 3 * len(images[split_name].rows)
 
 
 def test_without_a_normal_class_the_split_of_errors_says_that_it_does_not_apply(project: Path) -> None:
@@ -134,7 +155,7 @@ def test_what_the_copies_lack_is_told_by_class_and_without_copies_not_at_all(aug
 def test_a_network_whose_probabilities_are_no_numbers_is_refused(project: Path) -> None:
     images = images_of(project)
     probabilities = told(images)
-    probabilities["val"][1] = np.nan
+    probabilities["model 0"]["val"][1] = np.nan
     with pytest.raises(StageError, match=r"probabilities of 1 of \d+ films of val are no numbers; .*; train again"):
         details(project, images, probabilities, CLASSES, draws=100, seed=0)
 

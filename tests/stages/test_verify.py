@@ -384,7 +384,7 @@ def test_predictions_are_checked_and_left_to_evaluate(made: Path, machine: Machi
     rows = [
         PredictionRow(
             film_id=row.film_id, path=row.path, label=row.label, label_index=row.label_index, group_id=row.group_id,
-            split=row.split, status="ok", reason=None, predicted="normal", predicted_index=0,
+            split=row.split, status="ok", reason=None, model=paths.MODEL, predicted="normal", predicted_index=0,
             correct=row.label == "normal", probabilities=[1.0, 0.0, 0.0],
         )
         for row in store.read(NORMALIZED, made / paths.NORMALIZED_MANIFEST)

@@ -16,7 +16,7 @@ FILMS = st.lists(
 
 def named(films: list[tuple[int, int, int, str | None]]) -> Named:
     labels, predicted, patients, _ = zip(*films, strict=True)
-    return Named([str(patient) for patient in patients], np.array(labels), np.array(predicted))
+    return Named([str(patient) for patient in patients], np.array(labels), np.array([predicted]))
 
 
 @given(FILMS)
@@ -29,6 +29,7 @@ def test_a_subgroups_scores_are_those_of_its_films(films: list[tuple[int, int, i
         of_mode = [film for film in films if film[3] == mode]
         assert figures["films"] == len(of_mode)
         assert figures["patients"] == len({(label, patient) for label, _, patient, _ in of_mode})
+        assert sum(figures["class_films"].values()) == len(of_mode)
         assert figures["accuracy"] == sum(truth == said for truth, said, *_ in of_mode) / len(of_mode)
         # the interval is one of percentiles: it lies within what redrawing can give, and need not hold the value
         assert 0 <= figures["accuracy_low"] <= figures["accuracy_high"] <= 1
@@ -36,7 +37,7 @@ def test_a_subgroups_scores_are_those_of_its_films(films: list[tuple[int, int, i
 
 def test_one_property_is_scored_alike_whatever_else_is_asked_for() -> None:
     words = np.random.Generator(np.random.Philox(key=5))
-    films = Named([str(n // 2) for n in range(60)], words.integers(0, 3, 60), words.integers(0, 3, 60))
+    films = Named([str(n // 2) for n in range(60)], words.integers(0, 3, 60), words.integers(0, 3, (1, 60)))
     mode, shape = by_value(["L", "RGB"] * 30), by_value(["wide"] * 20 + ["narrow"] * 40)
     alone = score_subgroups(films, {"mode": mode}, CLASSES, draws=200, seed=1)
     assert score_subgroups(films, {"shape": shape, "mode": mode}, CLASSES, draws=200, seed=1)["mode"] == alone["mode"]
@@ -81,5 +82,23 @@ def test_numbers_without_three_thirds_part_no_films(values: list[float]) -> None
 
 
 def test_a_property_with_a_value_for_each_film_is_none_to_group_by() -> None:
-    films = Named([str(n) for n in range(30)], np.zeros(30, np.int64), np.zeros(30, np.int64))
+    films = Named([str(n) for n in range(30)], np.zeros(30, np.int64), np.zeros((1, 30), np.int64))
     assert score_subgroups(films, {"name": by_value([str(n) for n in range(30)])}, CLASSES, draws=100, seed=0) == {}
+
+
+def test_the_scores_of_several_models_are_the_means_of_theirs() -> None:
+    words = np.random.Generator(np.random.Philox(key=6))
+    patients, labels, predicted = (
+        [str(n // 2) for n in range(60)],
+        words.integers(0, 3, 60),
+        words.integers(0, 3, (3, 60)),
+    )
+    mode = {"mode": by_value(["L", "RGB"] * 30)}
+    together = score_subgroups(Named(patients, labels, predicted), mode, CLASSES, draws=200, seed=1)["mode"]["L"]
+    each = [
+        score_subgroups(Named(patients, labels, of_model[None]), mode, CLASSES, draws=200, seed=1)["mode"]["L"]
+        for of_model in predicted
+    ]
+    assert together["accuracy"] == pytest.approx(np.mean([found["accuracy"] for found in each]))
+    for count in ("films", "patients", "class_films"):
+        assert together[count] == each[0][count]

@@ -1,10 +1,11 @@
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from stages.statistics.bootstrap import FilmSet, Patients, find_patients
+from stages.statistics.bootstrap import FilmSet, Patients, draw_recalls, find_patients
 from stages.statistics.summary import summarize_sets
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -35,14 +36,21 @@ def films_of(
     return sets, patients
 
 
+def summarized(
+    sets: Mapping[str, FilmSet], patients: Patients, classes: Sequence[str] = CLASSES, *, draws: int
+) -> dict[str, Any]:
+    drawn = draw_recalls(list(sets.values()), patients, classes=len(classes), draws=draws, seed=0)
+    return summarize_sets(sets, dict(zip(sets, drawn, strict=True)), classes)
+
+
 SIZES = {"train": 240, "leak_probe": 60, "test": 90}
 ACCURACY = {"train": 0.95, "leak_probe": 0.9, "test": 0.6}
 
 
 def test_a_gap_is_the_difference_of_its_sides_and_its_interval_holds_it() -> None:
     sets, patients = films_of(SIZES, accuracy=ACCURACY)
-    found = summarize_sets(sets, patients, CLASSES, draws=500, seed=0)
-    gap = found["gap"]["train_minus_test"]
+    found = summarized(sets, patients, draws=500)
+    gap = found["differences"]["train_minus_test"]
     splits = found["splits"]
     assert gap["difference"] == splits["train"]["accuracy"] - splits["test"]["accuracy"]
     assert 0 < gap["low"] < gap["difference"] < gap["high"] < 1
@@ -54,8 +62,8 @@ def test_a_gap_is_the_difference_of_its_sides_and_its_interval_holds_it() -> Non
 
 def test_the_gaps_start_with_the_augmentation_and_name_every_other_split() -> None:
     sets, patients = films_of(SIZES, accuracy=ACCURACY, copies=3)
-    found = summarize_sets(sets, patients, CLASSES, draws=100, seed=0)
-    assert list(found["gap"]) == ["augmented_minus_train", "train_minus_leak_probe", "train_minus_test"]
+    found = summarized(sets, patients, draws=100)
+    assert list(found["differences"]) == ["augmented_minus_train", "train_minus_leak_probe", "train_minus_test"]
     assert list(found["splits"]) == ["train", "leak_probe", "test"]
     assert found["augmented"]["images"] == 720
     assert found["augmented_accuracy"] == found["augmented"]["accuracy"]
@@ -63,7 +71,7 @@ def test_the_gaps_start_with_the_augmentation_and_name_every_other_split() -> No
 
 def test_copies_that_are_named_as_their_films_add_no_gap_in_any_draw() -> None:
     sets, patients = films_of(SIZES, accuracy=ACCURACY, copies=4)
-    gap = summarize_sets(sets, patients, CLASSES, draws=200, seed=0)["gap"]["augmented_minus_train"]
+    gap = summarized(sets, patients, draws=200)["differences"]["augmented_minus_train"]
     assert (gap["difference"], gap["low"], gap["high"]) == pytest.approx((0, 0, 0), abs=1e-12)
 
 
@@ -75,14 +83,14 @@ def test_the_majority_is_that_of_train_whatever_the_split_holds() -> None:
         name: FilmSet(patients.of_film[sets_of == index], labels[sets_of == index], labels[sets_of == index])
         for index, name in enumerate(("train", "test"))
     }
-    assert summarize_sets(sets, patients, CLASSES, draws=100, seed=0)["majority"] == {"train": 0.75, "test": 0.25}
+    assert summarized(sets, patients, draws=100)["majority"] == {"train": 0.75, "test": 0.25}
 
 
 def test_a_class_without_films_is_left_out_of_recalls_and_gaps_and_the_summary_is_json() -> None:
     sets, patients = films_of({"train": 12, "test": 4}, accuracy={"train": 1, "test": 0.5})
-    found = summarize_sets(sets, patients, CLASSES, draws=100, seed=0)
+    found = summarized(sets, patients, draws=100)
     assert list(found["splits"]["test"]["recall"]) == ["normal", "bacterial"]
-    assert list(found["gap"]["train_minus_test"]["recall"]) == ["normal", "bacterial"]
+    assert list(found["differences"]["train_minus_test"]["recall"]) == ["normal", "bacterial"]
     assert found["splits"]["test"]["confusion"]["viral"] == dict.fromkeys(CLASSES, 0)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -98,7 +106,7 @@ def test_the_leak_probes_siblings_make_its_gap_surer_than_strangers_would() -> N
             name: FilmSet(patients.of_film[sets_of == index], labels[:100], said[:100])
             for index, name in enumerate(("train", "leak_probe"))
         }
-        gap = summarize_sets(sets, patients, ("a", "b"), draws=500, seed=0)["gap"]["train_minus_leak_probe"]
+        gap = summarized(sets, patients, ("a", "b"), draws=500)["differences"]["train_minus_leak_probe"]
         width[kind] = gap["high"] - gap["low"]
     assert width["siblings"] == pytest.approx(0)
     assert width["strangers"] > 0.1
