@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.reporting import plots
 from stages.reporting.page import MOST_CLASSES, NOT_PROVIDED, Figures, render, split_name
@@ -44,11 +44,13 @@ class Section:
         name: its id; the template is `evaluation_NAME.html.j2`.
         title: its heading.
         needs: figures by their names in the summary, each within the one before; without them it is left out.
+        least: how many figures there must be.
     """
 
     name: str
     title: str
     needs: tuple[str, ...] = ()
+    least: int = 1
 
     @property
     def template(self) -> str:
@@ -60,7 +62,7 @@ class Section:
         found: Any = summary
         for name in self.needs:
             found = found.get(name) if isinstance(found, Mapping) else None
-        return bool(found)
+        return bool(found) and (self.least == 1 or len(found) >= self.least)
 
 
 SECTIONS = (
@@ -78,7 +80,7 @@ SECTIONS = (
     Section("subgroups", "Subgroups", ("subgroups",)),
     Section("margins", "Margins and losses by class", ("margins",)),
     Section("gallery", "Films it is sure of and wrong about", ("gallery",)),
-    Section("models", "Model by model", ("spread",)),
+    Section("models", "Model by model", ("models",), least=2),
     Section("discipline", "Test-set discipline", ("test_peeks",)),
     Section("facts", "What it was made with"),
     Section("unknown", "What this page cannot know"),
@@ -136,19 +138,31 @@ def meaning(part: str) -> str:
     )
 
 
-def _waterfall(gap: Figures) -> Markup | None:
+class Plot(NamedTuple):
+    """A plot for wide screens and paper, and the same for telephones."""
+
+    wide: Markup
+    narrow: Markup
+
+
+def _for_screens(draw: Callable[..., Markup], *what: Any, **how: Any) -> Plot:
+    return Plot(draw(*what, **how), draw(*what, **how, width_in=plots.NARROW_IN))
+
+
+def _waterfall(gap: Figures) -> Plot | None:
     """Return a plot of the way from the first set to the last, or None where there is no gap to take apart."""
     if not gap.get("parts"):
         return None
     first, last = gap["accuracies"][0], gap["accuracies"][-1]
-    parts = [_level(part_name(part), found) for part, found in gap["parts"].items()]
-    return plots.waterfall_plot(
-        _level(split_name(first["films"]), first),
-        parts,
-        _level(split_name(last["films"]), last),
-        axis="accuracy, %; numbers on the right are points lost, below 0 gained",
-        alt=f"Waterfall of accuracy from {split_name(first['films'])} to {split_name(last['films'])}, a bar for each "
-        "part with its 95 % interval; the table below has the same numbers.",
+    ends = [split_name(end["films"]) for end in (first, last)]
+    return _for_screens(
+        plots.waterfall_plot,
+        _level(ends[0], first),
+        [_level(part_name(part), found) for part, found in gap["parts"].items()],
+        _level(ends[1], last),
+        axis="accuracy, %",
+        alt=f"Waterfall of accuracy from {ends[0]} to {ends[1]}, a bar for each part with its 95 % interval; "
+        "the table below has the same numbers.",
     )
 
 
@@ -156,7 +170,7 @@ def _level(name: str, found: Figures) -> Level:
     return Level(name, found["value"], found["low"], found["high"])
 
 
-def _recall_plot(splits: Figures, classes: Sequence[str]) -> Markup | None:
+def _recall_plot(splits: Figures, classes: Sequence[str]) -> Plot | None:
     """Return a plot of each class's recall in each split, or None where the classes are too many to be seen."""
     if len(classes) > MOST_CLASSES:
         return None
@@ -168,7 +182,8 @@ def _recall_plot(splits: Figures, classes: Sequence[str]) -> Markup | None:
         )
         for split, figures in splits.items()
     ]
-    return plots.dot_plot(
+    return _for_screens(
+        plots.dot_plot,
         series,
         categories=classes,
         axis="recall, with its 95 % interval",
@@ -176,11 +191,14 @@ def _recall_plot(splits: Figures, classes: Sequence[str]) -> Markup | None:
     )
 
 
-def _reliability_plot(curves: Figures) -> Markup | None:
-    """Return a plot of accuracy against confidence, a curve for each split."""
-    known = {split_name(split): bins for split, bins in curves.items() if bins}
+def _reliability_plot(curves: Figures) -> Plot | None:
+    """Return a plot of accuracy against confidence, a curve for each split but the small leak probe."""
+    known = {split_name(split): bins for split, bins in curves.items() if bins and split != "leak_probe"}
     if not known:
         return None
-    return plots.reliability_plot(
-        known, alt="Accuracy against confidence in each split; the table below has the same numbers."
+    last = list(known)[-1]
+    return _for_screens(
+        plots.reliability_plot,
+        known,
+        alt=f"Accuracy against confidence in {', '.join(known)}; the table below has the numbers of {last}.",
     )

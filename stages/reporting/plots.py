@@ -49,7 +49,8 @@ STYLE: Mapping[str, Any] = {
     "ytick.color": INK,
 }
 WIDTH_IN = 6.0
-LETTERS_ABREAST = 80  # of the legend, in that width
+NARROW_IN = 3.7  # on a telephone, where the other width's letters would be too small to read
+LETTERS_PER_IN = 13  # of the legend
 POINTS_AT_MOST = 20_000
 
 
@@ -73,7 +74,13 @@ class Level:
 
 
 def dot_plot(
-    series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str, mark: float | None = None
+    series: Sequence[Dots],
+    *,
+    categories: Sequence[str],
+    axis: str,
+    alt: str,
+    mark: float | None = None,
+    width_in: float = WIDTH_IN,
 ) -> Markup:
     """Return a plot with a row per category and a dot per series in it, from 0 to 1.
 
@@ -83,10 +90,11 @@ def dot_plot(
         axis: what the horizontal axis shows.
         alt: what a reader who does not see the plot should know.
         mark: where to draw a line across, such as the value that tells nothing.
+        width_in: WIDTH_IN or NARROW_IN.
     """
     height_in = 1.1 + len(categories) * max(0.3, 0.15 * len(series))
-    with _style(salt=alt):
-        figure, axes = _blank(height_in)
+    with _style(salt=f"{alt}{width_in}"):
+        figure, axes = _blank(height_in, width_in)
         if mark is not None:
             axes.axvline(mark, color=INK, linewidth=1, linestyle=DASHES)
         for index, dots in enumerate(series):
@@ -133,7 +141,9 @@ def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float |
         return _svg(figure, alt)
 
 
-def waterfall_plot(first: Level, parts: Sequence[Level], last: Level, *, axis: str, alt: str) -> Markup:
+def waterfall_plot(
+    first: Level, parts: Sequence[Level], last: Level, *, axis: str, alt: str, width_in: float = WIDTH_IN
+) -> Markup:
     """Return a plot of how one share becomes another: a bar for each part, from where the part before it ended.
 
     Loss and gain differ in the bar's filling and in the mark at its end, which points the way it goes, and not by
@@ -145,12 +155,13 @@ def waterfall_plot(first: Level, parts: Sequence[Level], last: Level, *, axis: s
         last: where it ends.
         axis: what the horizontal axis shows.
         alt: what a reader who does not see the plot should know.
+        width_in: WIDTH_IN, with the numbers on the right, or NARROW_IN, with the numbers below the names.
     """
     rows = [first.name, *(part.name for part in parts), last.name]
     ends = [f"{text.percent(end.value)} {text.percent_range(end.low, end.high)}" for end in (first, last)]
     lost = [f"{text.points(part.value)} {text.points_range(part.low, part.high)}" for part in parts]
-    with _style(salt=alt):
-        figure, axes = _blank(1.0 + 0.38 * len(rows))
+    with _style(salt=f"{alt}{width_in}"):
+        figure, axes = _blank(1.0 + 0.42 * len(rows), width_in)
         start = first.value
         for row, part in enumerate(parts, start=1):
             _draw_part(axes, part, row=row, start=start)
@@ -159,15 +170,23 @@ def waterfall_plot(first: Level, parts: Sequence[Level], last: Level, *, axis: s
             axes.plot([end.low, end.high], [row, row], color=INK, linewidth=1.4)
             axes.plot([end.value], [row], color=INK, marker="o", markersize=6.5)
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
-        axes.set_yticks(range(len(rows)), rows)
-        numbers = axes.secondary_yaxis("right")
-        numbers.set_yticks(range(len(rows)), [ends[0], *lost, ends[1]])
-        for side, spine in ((axes, "left"), (numbers, "right")):
-            side.tick_params(axis="y", length=0)
-            side.spines[spine].set_visible(False)
+        _name_rows(axes, rows, [ends[0], *lost, ends[1]], beside=width_in > NARROW_IN)
         axes.xaxis.set_major_formatter(lambda share, _place: f"{100 * share:.3g}")
         axes.grid(axis="x")
         return _svg(figure, alt)
+
+
+def _name_rows(axes: Axes, names: Sequence[str], numbers: Sequence[str], *, beside: bool) -> None:
+    """Write the rows' names on the left, and their numbers on the right or below the names."""
+    labels = names if beside else [f"{name}\n{number}" for name, number in zip(names, numbers, strict=True)]
+    axes.set_yticks(range(len(names)), labels)
+    sides: dict[str, Any] = {"left": axes}
+    if beside:
+        sides["right"] = axes.secondary_yaxis("right")
+        sides["right"].set_yticks(range(len(names)), numbers)
+    for name, side in sides.items():
+        side.tick_params(axis="y", length=0)
+        side.spines[name].set_visible(False)
 
 
 def _draw_part(axes: Axes, part: Level, *, row: int, start: float) -> None:
@@ -181,16 +200,19 @@ def _draw_part(axes: Axes, part: Level, *, row: int, start: float) -> None:
     axes.plot([end, end], [row + 0.3, row + 0.7], color=INK, linewidth=0.8, linestyle=":")
 
 
-def reliability_plot(curves: Mapping[str, Sequence[Mapping[str, float]]], *, alt: str) -> Markup:
+def reliability_plot(
+    curves: Mapping[str, Sequence[Mapping[str, float]]], *, alt: str, width_in: float = WIDTH_IN
+) -> Markup:
     """Return a plot of accuracy against confidence, a curve for each set, beside the line on which the two agree.
 
     Args:
         curves: by the set's name, the bins that have films: their `confidence`, `accuracy` and `films`. A larger
             mark has more of its set's films.
         alt: what a reader who does not see the plot should know.
+        width_in: WIDTH_IN or NARROW_IN.
     """
-    with _style(salt=alt):
-        figure, axes = _blank(4.4)
+    with _style(salt=f"{alt}{width_in}"):
+        figure, axes = _blank(min(4.4, 1.1 * width_in), width_in)
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=DASHES, label="as right as sure")
         for index, (name, bins) in enumerate(curves.items()):
             look = _look(index, name)
@@ -234,7 +256,7 @@ def _legend_above(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    columns = LETTERS_ABREAST // (6 + max(len(label) for label in labels))
+    columns = int(LETTERS_PER_IN * figure.get_figwidth()) // (6 + max(len(label) for label in labels))
     figure.legend(handles, labels, loc="outside upper left", ncols=min(max(columns, 1), len(labels)))
 
 
@@ -250,10 +272,10 @@ def _style(*, salt: str) -> Iterator[None]:
         yield
 
 
-def _blank(height_in: float) -> tuple[Figure, Axes]:
+def _blank(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure  # noqa: PLC0415  # as above
 
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
     axes = figure.add_subplot()
     figure.patch.set_visible(False)
     axes.patch.set_visible(False)
