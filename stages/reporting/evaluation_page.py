@@ -193,12 +193,12 @@ def _recall_plot(splits: Figures, classes: Sequence[str]) -> Plot | None:
 
 def _reliability_plot(curves: Figures) -> Plot | None:
     """Return a plot of accuracy against confidence, a curve for each split but the small leak probe."""
-    known = {split_name(split): bins for split, bins in curves.items() if bins and split != "leak_probe"}
-    if not known:
+    shown = {split_name(split): [] if split == "leak_probe" else bins for split, bins in curves.items()}
+    drawn = [name for name, bins in shown.items() if bins]
+    if not drawn:
         return None
-    last = list(known)[-1]
     return _for_screens(
         plots.reliability_plot,
-        known,
-        alt=f"Accuracy against confidence in {', '.join(known)}; the table below has the numbers of {last}.",
+        shown,
+        alt=f"Accuracy against confidence in {', '.join(drawn)}; the table below has the numbers of {drawn[-1]}.",
     )

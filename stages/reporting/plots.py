@@ -207,7 +207,7 @@ def reliability_plot(
 
     Args:
         curves: by the set's name, the bins that have films: their `confidence`, `accuracy` and `films`. A larger
-            mark has more of its set's films.
+            mark has more of its set's films. A set without bins is not drawn.
         alt: what a reader who does not see the plot should know.
         width_in: WIDTH_IN or NARROW_IN.
     """
@@ -215,6 +215,8 @@ def reliability_plot(
         figure, axes = _blank(min(4.4, 1.1 * width_in), width_in)
         axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=DASHES, label="as right as sure")
         for index, (name, bins) in enumerate(curves.items()):
+            if not bins:
+                continue  # its colour and shape stay its own, as on the page's other plots
             look = _look(index, name)
             most = max(place["films"] for place in bins)
             sure, right = ([place[axis] for place in bins] for axis in ("confidence", "accuracy"))
