@@ -40,6 +40,7 @@ TOOLS = (
     Entry("build", "Audit, split, normalize and augment in one run: the same bytes, sooner.", reads_raw=True),
     Entry("verify", "Compare every byte on disk with what the manifests say; mend it on request.", reads_raw=True),
     Entry("replay", "Make an image anew from its raw film and its row, and compare.", reads_raw=True),
+    Entry("probe", "Run simple models on the films: what the data alone gives away."),
     Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),
 )
 COMMANDS = (*STAGES, *TOOLS)

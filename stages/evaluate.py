@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
 from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
-from stages import evaluation_report, paths
+from stages import evaluation_report, paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.evaluation_details import details
 from stages.gallery import thumbnails
 from stages.judgement import summarize
+from stages.peeks import note_peeks
 from stages.scoring import Images, Judge, Probabilities, choose_splits, find_models, read_images, require_fit
-from stages.statistics.gap import AUGMENTED, TEST
+from stages.statistics.gap import AUGMENTED, TEST, VAL
 
 if TYPE_CHECKING:
     from stages.learning.checkpoint import Checkpoint
@@ -53,24 +52,6 @@ class EvaluateParams(Params):
         return pattern
 
 
-def note_peeks(path: Path, models: Sequence[str], params: EvaluateParams) -> int:
-    """Append to the log that each model was scored on the test films, and return how many times any was.
-
-    Args:
-        path: of the log, JSON lines.
-        models: the sha256 of each.
-        params: of the run.
-    """
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    told = params.model_dump(mode="json")
-    peeks = [json.dumps({"time": now, "model_sha256": sha256, "params": told}) for sha256 in models]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as log:
-        log.write("".join(f"{peek}\n" for peek in peeks))
-        log.seek(0)
-        return sum(1 for line in log if line.strip())
-
-
 def predictions(images: Images, probabilities: Probabilities, model: str) -> list[PredictionRow]:
     """Return a row for each film with what a model says of it."""
     classes = images.facts["classes"]
@@ -99,26 +80,43 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     peeks = {}
     if TEST in sets:  # before anything that its labels tell is worked out, let alone shown
         peeks = {"test_peeks": note_peeks(root / paths.TEST_PEEKS, list(origin.sha256.values()), params)}
-    summary = {
-        **summarize(sets, said, films, draws=params.draws, seed=params.seed),
-        **details(root, sets, said, origin.classes, draws=params.draws, seed=params.seed),
-        **peeks,
-        "split_arms": {name: films.facts[name] for name in ARMS if name in films.facts},
-    }
-    for name, of_model in summary["models"].items():
-        of_model["sha256"] = origin.sha256[name]
-    splits = [name for name in sets if name != AUGMENTED]
+    summary = {**_summarize(origin, machine, films, sets, said), **peeks}
     rows = {
         split: [row for model, found in said.items() for row in predictions(sets[split], found[split], model)]
-        for split in splits
+        for split in summary["splits"]
     }
     _write(summary, rows, thumbnails(sets, summary["gallery"]), origin)
     return Report(
         done=len(networks) * sum(len(images.rows) for images in sets.values()),
         unit="images",
-        lines=evaluation_report.lines(summary, origin.classes, empty, split=params.split),
+        lines=[
+            *([summary["callout"]] if summary["callout"] else []),
+            *evaluation_report.lines(summary, origin.classes, empty, split=params.split),
+        ],
         written=(paths.EVALUATION_PAGE, paths.EVALUATION_SUMMARY, paths.PREDICTIONS),
     )
+
+
+def _summarize(
+    origin: _Origin,
+    machine: Machine,
+    films: Images,
+    sets: Mapping[str, Images],
+    said: Mapping[str, Mapping[str, Probabilities]],
+) -> dict[str, Any]:
+    """Return what `reports/evaluation.json` holds, but for how often the test was looked at."""
+    draws, seed = origin.params.draws, origin.params.seed
+    summary = {
+        **summarize(sets, said, films, draws=draws, seed=seed),
+        **details(origin.root, sets, said, origin.classes, draws=draws, seed=seed),
+        "split_arms": {name: films.facts[name] for name in ARMS if name in films.facts},
+    }
+    for name, of_model in summary["models"].items():
+        of_model["sha256"] = origin.sha256[name]
+    summary["probes"] = probing.summary(origin.root, films, list(summary["splits"]), machine, seed=seed)
+    said_of_val = summary["splits"].get(VAL, {}).get("accuracy")
+    summary["callout"] = probe_summary.callout(said_of_val, summary["probes"])
+    return summary
 
 
 def _sets(params: EvaluateParams, root: Root, films: Images) -> tuple[dict[str, Images], list[str]]:
@@ -232,7 +230,7 @@ def _write(
 STAGE = Stage(
     "evaluate",
     EvaluateParams,
-    reads=(paths.MODEL, paths.NORMALIZED, paths.AUGMENTED, paths.AUDIT),
+    reads=(paths.MODEL, paths.AUDIT, paths.NORMALIZED, paths.AUGMENTED),
     writes=(
         paths.PREDICTIONS,
         paths.EVALUATION_SUMMARY,

@@ -19,7 +19,7 @@ from manifests import store
 from manifests.columns import ManifestError, Schema
 from manifests.rows import NORMALIZED, PREDICTIONS, AugmentedRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
-from stages import evaluate, evaluation_report, paths, scoring
+from stages import evaluate, evaluation_report, paths, probe_summary, scoring
 from stages.contract import Machine, StageError
 from stages.drawn import AUGMENTED
 from stages.evaluate import EvaluateParams
@@ -246,6 +246,29 @@ def test_copies_that_are_the_film_again_score_as_the_training_films_do(root: Pat
     assert report.done == sum(FILMS.values()) + FILMS["train"] * (COPIES + 1)
 
 
+def test_the_probes_stand_beside_the_network_on_the_splits_that_are_scored_and_no_other(
+    root: Path, machine: Machine
+) -> None:
+    report = evaluate.run(EvaluateParams(split="val", draws=100), root, machine)
+    found = summary_of(root)
+    network, ridge = found["splits"]["val"]["accuracy"], found["probes"]["models"]["ridge"]["splits"]
+    assert list(ridge) == ["train", "val"]
+    assert found["probes"]["adversarial"] == {}
+    assert network <= ridge["val"]["accuracy"]
+    assert report.lines[0] == found["callout"] == probe_summary.callout(network, found["probes"])
+
+
+def test_a_network_that_beats_the_ridge_is_not_called_out(
+    root: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring.Judge, "score", lambda _judge, images: np.eye(3, dtype=np.float32)[images.labels])
+    report = evaluate.run(EvaluateParams(split="val", draws=100), root, machine)
+    found = summary_of(root)
+    assert found["probes"]["models"]["ridge"]["splits"]["val"]["accuracy"] < 1
+    assert found["callout"] is None
+    assert not any("ridge" in line for line in report.lines)
+
+
 def test_one_split_is_scored_beside_train_and_its_interval_is_the_same_as_among_all(
     root: Path, machine: Machine
 ) -> None:
@@ -312,7 +335,8 @@ def test_the_predictions_say_what_they_were_made_from(root: Path, machine: Machi
 def test_the_lines_show_the_total_first_then_its_parts_each_split_and_what_was_skipped(
     root: Path, machine: Machine
 ) -> None:
-    lines = evaluate.run(QUICK, root, machine).lines
+    called, *lines = evaluate.run(QUICK, root, machine).lines
+    assert called.startswith("the network does not beat the ridge on val: ")
     assert lines[0].split() == ["part", "points", "95", "%", "interval", *CLASSES]
     assert lines[1].startswith("total (augmented train - test)")
     parts = ["augmentation (the copies)", "fit+leakage (not told apart)", "prior (class shares)"]
@@ -331,7 +355,8 @@ def test_the_lines_show_the_total_first_then_its_parts_each_split_and_what_was_s
 def test_the_test_alone_is_told_in_a_dozen_lines_with_every_set_that_its_parts_need(
     probed: Path, machine: Machine
 ) -> None:
-    lines = evaluate.run(EvaluateParams(split="test", draws=100), probed, machine).lines
+    called, *lines = evaluate.run(EvaluateParams(split="test", draws=100), probed, machine).lines
+    assert called.startswith("the network does not beat the ridge on val: ")
     assert len(lines) <= 12
     assert [line.split()[0] for line in lines[1:8]] == ["total", *PARTS]
     sets = re.findall(r"([a-z ]+) [0-9.]+ %", lines[8].removeprefix("accuracy:"))

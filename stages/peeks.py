@@ -1,0 +1,28 @@
+"""The log of looks at the test films: every command that scores them appends to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stages.contract import Params
+
+
+def note_peeks(path: Path, models: Sequence[str | None], params: Params) -> int:
+    """Append to the log that each model was scored on the test films, and return how many times any was.
+
+    Args:
+        path: of the log, JSON lines.
+        models: the sha256 of each; None for the probes of one run, which learned from the same films.
+        params: of the run.
+    """
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    told = params.model_dump(mode="json")
+    peeks = [json.dumps({"time": now, "model_sha256": sha256, "params": told}) for sha256 in models]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as log:
+        log.write("".join(f"{peek}\n" for peek in peeks))
+        log.seek(0)
+        return sum(1 for line in log if line.strip())

@@ -1,0 +1,132 @@
+"""Probes: simple models that tell what the data alone gives away, before a network is to blame for anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.statistics.ridge import PENALTIES, CrossValidated, Features, cross_validate, indicators, patient_folds
+from stages.statistics.scores import Indices, auc, mean_ranks
+from stages.statistics.splits import draw_number
+
+BLOCK = 1024  # films compared at once with all others: 34 MB of distances to 4,140
+BINS = 10
+NORMAL_95 = 1.959964  # quantile of the normal distribution that an interval of 95 % reaches to
+
+Numbers = NDArray[np.float64]  # (films, columns), NaN where a number is not known
+
+
+def nearest_neighbour(known: Features, labels: Indices, films: Features) -> NDArray[np.int64]:
+    """Return for each film the class of the known film at the least Euclidean distance, the first of equals.
+
+    Distances are |a|^2 - 2 ab, a block of films at a time, so that the work is a matrix product.
+
+    Args:
+        known: at least one film.
+        labels: their classes.
+        films: the films to name, with the same features.
+    """
+    centre = known.mean(axis=0, dtype=np.float64)
+    learned = known - centre  # products of small numbers, so that rounding does not swap neighbours
+    lengths = (learned**2).sum(axis=1)
+    nearest = [
+        np.argmin(lengths - 2 * ((films[start : start + BLOCK] - centre) @ learned.T), axis=1)
+        for start in range(0, len(films), BLOCK)
+    ]
+    found = np.concatenate(nearest) if nearest else np.zeros(0, np.int64)
+    return np.asarray(labels, np.int64)[found]
+
+
+def binned(known: Numbers, numbers: Numbers) -> NDArray[np.float64]:
+    """Return in which tenth of the known films' values each number lies: an indicator per tenth, and one for unknown.
+
+    So a linear model can follow any shape, and a film outside the known range is no wilder than the last of it.
+
+    Args:
+        known: what the bins are made from, the training films'.
+        numbers: what is put into them, with the same columns.
+    """
+    return np.concatenate([_binned(known[:, place], numbers[:, place]) for place in range(known.shape[1])], axis=1)
+
+
+def _binned(known: NDArray[np.float64], numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    there = known[~np.isnan(known)]
+    edges = np.unique(np.quantile(there, np.arange(1, BINS) / BINS)) if len(there) else np.zeros(0)
+    # from the edge upwards is the next bin: a value that most films share gets a bin of its own
+    place = np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers, side="right"))
+    return np.eye(len(edges) + 2)[place]
+
+
+@dataclass(frozen=True, slots=True)
+class Adversary:
+    """How well a ridge tells the test's films of a class from train's, by cross-validation over patients.
+
+    Attributes:
+        auc: 1 where every film gives away where it comes from, 0.5 or somewhat less where the two are alike: a film
+            that is held out makes the other films of its side a little less like it.
+        low: lower end of the 95 % interval over patients; above 0.5, the two differ.
+        high: upper end.
+        control: the same for patients of train drawn at random in place of the test's; None where there are too few.
+    """
+
+    auc: float
+    low: float
+    high: float
+    control: float | None
+
+
+def adversary(
+    train: Features, train_groups: Sequence[str], test: Features, test_groups: Sequence[str], *, seed: int = 0
+) -> Adversary | None:
+    """Return how well the test's films of one class are told from train's; None with under two patients on a side.
+
+    The control shows what the same procedure finds where there is nothing to find: as many patients as the test
+    has (half of train's at most) are drawn from train, and told from the rest of it by a ridge of the same penalty.
+    """
+    if min(len(set(train_groups)), len(set(test_groups))) < 2:
+        return None
+    groups = np.array([*(f"train/{group}" for group in train_groups), *(f"test/{group}" for group in test_groups)])
+    is_test = np.arange(len(groups)) >= len(train)
+    found = _told_apart(np.concatenate([train, test]), is_test, groups, PENALTIES, seed)
+    patients = min(len(set(test_groups)), len(set(train_groups)) // 2)
+    control = None
+    if patients >= 2:
+        names = np.array(train_groups)
+        drawn = np.isin(names, list(draw_number(train_groups, patients, seed=seed, purpose="control")))
+        control = auc(_told_apart(train, drawn, names, [found.penalty], seed).scores[:, 1], drawn)
+    return Adversary(*auc_interval(found.scores[:, 1], is_test, groups), control)
+
+
+def _told_apart(
+    features: Features, apart: NDArray[np.bool_], groups: NDArray[np.str_], penalties: Sequence[float], seed: int
+) -> CrossValidated:
+    """Return what ridges of other patients say of each film: in the second column, how much it is of those apart."""
+    side = apart.astype(np.int64)
+    fold = patient_folds(groups.tolist(), side, seed=seed)
+    return cross_validate(features, indicators(side, classes=2), fold, penalties)
+
+
+def auc_interval(
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], groups: Sequence[str] | NDArray[np.str_]
+) -> tuple[float, float, float]:
+    """Return the AUC and the ends of its 95 % interval, films of one group taken for one draw.
+
+    The variance is that of placements (the share of the other side that a film scores above) summed by group:
+    Obuchowski, Biometrics 53, 1997. It holds the fitted model fixed. No group may have films on both sides.
+    """
+    found = auc(scores, positives)
+    variance = 0.0
+    names = np.asarray(groups, np.str_)
+    ranks = mean_ranks(scores)
+    for side in (positives, ~positives):
+        films = int(side.sum())
+        above = (ranks[side] - mean_ranks(scores[side])) / (len(scores) - films)
+        _, of_group = np.unique(names[side], return_inverse=True)
+        sums = np.bincount(of_group, weights=above - above.mean())
+        variance += len(sums) / max(len(sums) - 1, 1) * float((sums**2).sum()) / films**2
+    reach = NORMAL_95 * math.sqrt(variance)
+    return found, max(0.0, found - reach), min(1.0, found + reach)
