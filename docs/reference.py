@@ -1,4 +1,4 @@
-"""Writes what can be read off the code: docs/commands.md, docs/manifests.md and dvc.yaml.
+"""Writes what can be read off the code: commands, manifests and the evaluation's schema under docs/, and dvc.yaml.
 
 python -m docs.reference            write them
 python -m docs.reference --check    exit 1 where one is out of date
@@ -6,6 +6,7 @@ python -m docs.reference --check    exit 1 where one is out of date
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from manifests.columns import Schema
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
 from pipeline.catalog import COMMANDS, STAGES
 from pipeline.cli import main
-from stages import paths
+from stages import evaluation_schema, paths
 from stages.drawn import AUGMENTED
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -144,7 +145,17 @@ def _outputs(writes: tuple[str, ...]) -> dict[str, list[Any]]:
     return {name: found for name, found in outputs.items() if found}
 
 
-PAGES = {"docs/commands.md": commands_page, "docs/manifests.md": manifests_page, "dvc.yaml": dvc_file}
+def evaluation_schema_file() -> str:
+    """Return the JSON Schema of reports/evaluation.json."""
+    return json.dumps({"$comment": GENERATED, **evaluation_schema.json_schema()}, indent=2) + "\n"
+
+
+PAGES = {
+    "docs/commands.md": commands_page,
+    "docs/manifests.md": manifests_page,
+    "docs/evaluation.schema.json": evaluation_schema_file,
+    "dvc.yaml": dvc_file,
+}
 
 
 def run(arguments: list[str]) -> int:

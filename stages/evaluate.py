@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
-from stages import evaluation_report, paths, probe_summary, probing
+from stages import evaluation_report, evaluation_schema, paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.evaluation_details import details
 from stages.gallery import thumbnails
@@ -107,6 +107,7 @@ def _summarize(
     """Return what `reports/evaluation.json` holds, but for how often the test was looked at."""
     draws, seed = origin.params.draws, origin.params.seed
     summary = {
+        "version": evaluation_schema.VERSION,
         **summarize(sets, said, films, draws=draws, seed=seed),
         **details(origin.root, sets, said, origin.classes, draws=draws, seed=seed),
         "split_arms": {name: films.facts[name] for name in ARMS if name in films.facts},

@@ -53,14 +53,14 @@ def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[st
 
 
 def _parts(gap: Mapping[str, Any]) -> list[str]:
-    """Return a row for the total and for each part, with what each class adds."""
+    """Return a row for the total and for each part, with what each class loses of its recall."""
     ends = gap["accuracies"]
     total = f"total ({_set_name(ends[0]['films'])} - {_set_name(ends[-1]['films'])})"
     classes = gap["classes"] if len(gap["classes"]) <= MOST_CLASSES else []
-    table = [["part", "points", "95 % interval", *classes]]
+    table = [["points lost (classes: of recall)", "in all", "95 % interval", *classes]]
     for name, figure in ((total, gap["total"]), *((_part_name(part), of) for part, of in gap["parts"].items())):
-        added = [text.points(figure["contribution"][label]["value"]) for label in classes]
-        table.append([name, text.points(figure["value"]), text.points_range(figure["low"], figure["high"]), *added])
+        lost = [text.points(figure["recall"][label]["value"]) for label in classes]
+        table.append([name, text.points(figure["value"]), text.points_range(figure["low"], figure["high"]), *lost])
     return text.aligned(table)
 
 

@@ -91,11 +91,12 @@ def test_a_changed_parameter_of_train_reruns_train_and_evaluate_alone(clone: Pat
 
 
 def test_dvc_shows_the_metrics_and_draws_the_plots(clone: Path) -> None:
-    assert "train_minus_test" in _run(clone, "dvc", "metrics", "show")
+    assert "gap_total" in _run(clone, "dvc", "metrics", "show")
     _run(clone, "dvc", "plots", "show")
     page = (clone / "dvc_plots" / "index.html").read_text()
     assert "train_accuracy" in page
     assert "predicted" in page
+    assert "augmentation" in page
 
 
 def _run(root: Path, *command: str) -> str:

@@ -14,6 +14,7 @@ from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
 from pipeline.cli import main
 from stages import paths
 from stages.drawn import AUGMENTED
+from stages.statistics.gap import PARTS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPE_2020 = REPOSITORY / "params" / "recipe-2020.yaml"
@@ -82,16 +83,18 @@ def test_metrics_are_json_that_says_how_good_the_network_is(whole: Path) -> None
     assert set(evaluation["splits"]) == {"train", "leak_probe", "val", "test"}
     test = evaluation["splits"]["test"]
     assert test["accuracy_low"] <= test["accuracy"] <= test["accuracy_high"]
-    assert "train_minus_test" in evaluation["gap"]
+    assert "train_minus_test" in evaluation["differences"]
     headline = json.loads((whole / paths.METRICS).read_text())
     assert headline["test"] == test["accuracy"]
-    assert headline["train_minus_test"] == pytest.approx(headline["train"] - headline["test"])
+    parts = [value for name, value in headline.items() if name.removeprefix("gap_") in PARTS]
+    assert len(parts) == len(PARTS)
+    assert sum(parts) == pytest.approx(headline["gap_total"], abs=1e-9)
 
 
 def test_evaluate_split_test_is_logged_as_a_look_at_the_test(whole: Path) -> None:
     before = len((whole / paths.TEST_PEEKS).read_text().splitlines())
     output = invoke(whole, "evaluate", "--split", "test", "--draws", "200")
-    assert "train - test" in output
+    assert "total (augmented train - test)" in output
     assert len((whole / paths.TEST_PEEKS).read_text().splitlines()) == before + 1
     invoke(whole, "evaluate", "--split", "val", "--draws", "200")
     assert len((whole / paths.TEST_PEEKS).read_text().splitlines()) == before + 1

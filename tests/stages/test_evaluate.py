@@ -23,6 +23,7 @@ from stages import evaluate, evaluation_report, paths, probe_summary, scoring
 from stages.contract import Machine, StageError
 from stages.drawn import AUGMENTED
 from stages.evaluate import EvaluateParams
+from stages.evaluation_schema import Evaluation
 from stages.films.codec import decode, encode
 from stages.films.frame import Frame
 from stages.learning import batches, checkpoint, loop, networks
@@ -185,8 +186,11 @@ def root(untouched: Path, tmp_path: Path) -> Path:
 
 
 def summary_of(root: Path) -> dict[str, Any]:
+    """Return what a run wrote, once it is what the schema says."""
     found = json.loads((root / paths.EVALUATION_SUMMARY).read_text())
     assert isinstance(found, dict)
+    told = Evaluation.model_validate(found, strict=True).model_dump(mode="json", exclude_unset=True)
+    assert told == found
     return found
 
 
@@ -208,6 +212,29 @@ def test_the_stage_writes_what_it_says_and_the_figures_are_those_of_the_predicti
     assert all(row.correct == (row.predicted == row.label) for row in rows)
     assert all(np.argmax(row.probabilities) == row.predicted_index for row in rows)
     assert np.sum([row.probabilities for row in rows], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ((), {"accuracy": 0.5}),
+        (("gap",), {"parts": {"luck": {}}}),
+        (("gap", "total"), {"value": "0.5"}),
+        (("splits", "test"), {"accuracy": 1.5}),
+        (("models", paths.MODEL), {"sha256": "abc"}),
+    ],
+)
+def test_the_schema_refuses_what_it_does_not_say(
+    root: Path, machine: Machine, where: tuple[str, ...], change: dict[str, Any]
+) -> None:
+    evaluate.run(QUICK, root, machine)
+    found = summary_of(root)
+    inner = found
+    for key in where:
+        inner = inner[key]
+    inner.update(change)
+    with pytest.raises(ValidationError):
+        Evaluation.model_validate(found, strict=True)
 
 
 def test_a_film_gets_the_probabilities_that_the_network_gives_its_own_pixels(root: Path, machine: Machine) -> None:
@@ -364,7 +391,7 @@ def test_the_lines_show_the_total_first_then_its_parts_each_split_and_what_was_s
 ) -> None:
     called, *lines = evaluate.run(QUICK, root, machine).lines
     assert called.startswith("the network does not beat the ridge on val: ")
-    assert lines[0].split() == ["part", "points", "95", "%", "interval", *CLASSES]
+    assert lines[0].split()[-7:] == ["all", "95", "%", "interval", *CLASSES]
     assert lines[1].startswith("total (augmented train - test)")
     parts = ["augmentation (the copies)", "fit+leakage (not told apart)", "prior (class shares)"]
     parts += ["shift (other films)", "threshold (class cut-offs)"]
@@ -455,6 +482,20 @@ def test_several_models_give_their_mean_their_spread_and_all_their_values(seeds:
         "mean",
         "SD,",
     ]
+
+
+def test_the_interval_is_that_of_the_mean_over_the_models(seeds: Path, machine: Machine) -> None:
+    evaluate.run(EvaluateParams(models="models/seed-[13].safetensors", draws=200), seeds, machine)
+    alike = summary_of(seeds)
+    total = {key: alike["gap"]["total"][key] for key in ("value", "low", "high")}
+    assert total == pytest.approx(alike["models"]["models/seed-1.safetensors"]["total"])
+    evaluate.run(EvaluateParams(models="models/seed-[12].safetensors", draws=200), seeds, machine)
+    found = summary_of(seeds)
+    one, other = (model["total"] for model in found["models"].values())
+    assert other["low"] == other["value"] == other["high"]  # a class for everything: no draw changes a recall
+    for end in ("low", "high"):
+        assert found["gap"]["total"][end] == pytest.approx((one[end] + other[end]) / 2)
+        assert found["splits"]["test"][f"accuracy_{end}"] != alike["splits"]["test"][f"accuracy_{end}"]
 
 
 def test_one_of_several_models_has_the_parts_and_intervals_that_it_has_alone(seeds: Path, machine: Machine) -> None:

@@ -392,6 +392,11 @@ def test_predictions_are_checked_and_left_to_evaluate(made: Path, machine: Machi
     sources = {paths.NORMALIZED_MANIFEST: store.file_sha256(made / paths.NORMALIZED_MANIFEST)}
     store.write(rows, PREDICTIONS, made / paths.PREDICTIONS, store.Footer(sources=sources))
     assert not look(made, machine).failed
+    by_another = [replace(row, model="models/seed-1.safetensors") for row in rows]
+    store.write([*rows, *by_another], PREDICTIONS, made / paths.PREDICTIONS, store.Footer(sources=sources))
+    assert not look(made, machine).failed
+    store.write([*rows, *rows[:1]], PREDICTIONS, made / paths.PREDICTIONS, store.Footer(sources=sources))
+    assert any("comes twice" in line for line in look(made, machine).lines)
     store.write(
         [replace(rows[0], label="viral"), *rows[1:]],
         PREDICTIONS,

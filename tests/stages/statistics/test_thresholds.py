@@ -65,6 +65,12 @@ def test_where_nothing_can_be_won_the_bias_stays_at_nothing() -> None:
     assert np.array_equal(fit_bias(np.zeros((4, 1)), np.zeros(4, np.int64), np.ones(1)), np.zeros(1))
 
 
+def test_of_biases_that_are_as_good_the_smallest_is_taken() -> None:
+    # the first class is left by the films in turn at -1, -3 and -5: right twice below -5, and from -3 to -1
+    logs, truth = np.array([[5.0, 0.0], [3.0, 0.0], [1.0, 0.0]]), np.array([1, 0, 1])
+    assert fit_bias(logs, truth, np.array([1 / 3, 2 / 3])) == pytest.approx([-2, 0])
+
+
 def test_the_bias_is_fitted_to_the_shares_that_it_is_told() -> None:
     logs, labels = judged(900)
     truth = np.array(labels)
