@@ -41,7 +41,9 @@ class EvaluateParams(Params):
         f"empty: {paths.MODEL} alone.",
     )
     draws: int = Field(10_000, ge=100, description="How often the patients are redrawn for the intervals.")
-    seed: int = Field(0, ge=0, lt=2**64, description="Decides which patients each draw holds.")
+    seed: int = Field(
+        0, ge=0, lt=2**64, description="Decides which patients each draw holds, and into which halves the test falls."
+    )
 
     @field_validator("models")
     @classmethod

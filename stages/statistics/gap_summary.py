@@ -14,6 +14,7 @@ from stages.statistics.bootstrap import FilmSet, RecallDraws, intervals
 from stages.statistics.gap import (
     AUGMENTED,
     FORWARD,
+    JOINT,
     LEAK_PROBE,
     REVERSED,
     TEST,
@@ -89,7 +90,7 @@ def summarize_gap(found: Judged, classes: Sequence[str]) -> dict[str, Any]:
         "reverse": _reverse(found, shares, names),
         "accuracies": _accuracies(way, found, shares),
         "shares": {name: {names[index]: float(of_set[index]) for index in names} for name, of_set in shares.items()},
-        "joint": [part.split("+") for part in way.parts if "+" in part],
+        "joint": [part.split(JOINT) for part in way.parts if JOINT in part],
         "not_given": list(FORWARD.not_given(found.films)),
     }
 
@@ -128,7 +129,7 @@ def _reverse(found: Judged, shares: Mapping[str, Shares], names: Mapping[int, st
     """Return the prior and the shift, alone or joined with others, where the shift is taken first."""
     way = REVERSED.among(found.films)
     figures = _figures(take_apart(way, found.recalls, shares), take_apart(way, found.drawn, shares), way.parts, names)
-    return {part: figure for part, figure in figures.items() if {"prior", "shift"} & set(part.split("+"))}
+    return {part: figure for part, figure in figures.items() if {"prior", "shift"} & set(part.split(JOINT))}
 
 
 def _accuracies(way: Way, found: Judged, shares: Mapping[str, Shares]) -> list[dict[str, Any]]:
