@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stages.reporting import plots
+from stages.reporting import evaluation_plots, plots
+from stages.reporting.evaluation_plots import Level
 from stages.reporting.page import MOST_CLASSES, NOT_PROVIDED, Figures, render, split_name
-from stages.reporting.plots import Dots, Level
+from stages.reporting.plots import Dots
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -156,7 +157,7 @@ def _waterfall(gap: Figures) -> Plot | None:
     first, last = gap["accuracies"][0], gap["accuracies"][-1]
     ends = [split_name(end["films"]) for end in (first, last)]
     return _for_screens(
-        plots.waterfall_plot,
+        evaluation_plots.waterfall_plot,
         _level(ends[0], first),
         [_level(part_name(part), found) for part, found in gap["parts"].items()],
         _level(ends[1], last),
@@ -198,7 +199,7 @@ def _reliability_plot(curves: Figures) -> Plot | None:
     if not drawn:
         return None
     return _for_screens(
-        plots.reliability_plot,
+        evaluation_plots.reliability_plot,
         shown,
         alt=f"Accuracy against confidence in {', '.join(drawn)}; the table below has the numbers of {drawn[-1]}.",
     )

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from stages.reporting import text
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -63,16 +61,6 @@ class Dots:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
-    """A share, or a part of one, with its interval."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-
-
 def dot_plot(
     series: Sequence[Dots],
     *,
@@ -93,8 +81,8 @@ def dot_plot(
         width_in: WIDTH_IN or NARROW_IN.
     """
     height_in = 1.1 + len(categories) * max(0.3, 0.15 * len(series))
-    with _style(salt=f"{alt}{width_in}"):
-        figure, axes = _blank(height_in, width_in)
+    with styled(salt=f"{alt}{width_in}"):
+        figure, axes = blank(height_in, width_in)
         if mark is not None:
             axes.axvline(mark, color=INK, linewidth=1, linestyle=DASHES)
         for index, dots in enumerate(series):
@@ -106,8 +94,8 @@ def dot_plot(
         axes.tick_params(which="both", length=0)
         axes.grid(axis="x")
         axes.grid(axis="y", which="minor", linestyle=":")
-        _legend_above(figure, axes)
-        return _svg(figure, alt)
+        legend_above(figure, axes)
+        return as_svg(figure, alt)
 
 
 def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float | None, alt: str) -> Markup:
@@ -122,13 +110,13 @@ def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float |
     every = 1 + len(films) // POINTS_AT_MOST
     right = max((width for width, _ in films), default=1) * 1.05
     top = max((height for _, height in films), default=1) * 1.05
-    with _style(salt=alt):
-        figure, axes = _blank(4.2)
+    with styled(salt=alt):
+        figure, axes = blank(4.2)
         for index, (name, of_class) in enumerate(sizes.items()):
             axes.scatter(
                 [width for width, _ in of_class[::every]],
                 [height for _, height in of_class[::every]],
-                **_look(index, name),
+                **look_of(index, name),
                 s=9,
                 alpha=0.5,
                 rasterized=True,  # thousands of points as SVG would make the page slow
@@ -137,100 +125,13 @@ def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float |
             axes.plot([0, right], [0, right / aspect], color=INK, linewidth=1, linestyle=DASHES, label="target frame")
         axes.set(xlim=(0, right), ylim=(0, top), xlabel="width, pixels", ylabel="height, pixels")
         axes.grid()
-        _legend_above(figure, axes)
-        return _svg(figure, alt)
-
-
-def waterfall_plot(
-    first: Level, parts: Sequence[Level], last: Level, *, axis: str, alt: str, width_in: float = WIDTH_IN
-) -> Markup:
-    """Return a plot of how one share becomes another: a bar for each part, from where the part before it ended.
-
-    Loss and gain differ in the bar's filling and in the mark at its end, which points the way it goes, and not by
-    colour alone. A part's interval lies about its end: where the bar would end, were this part alone another.
-
-    Args:
-        first: where it starts, from 0 to 1, with its interval.
-        parts: what is lost on the way, below 0 where it is gained; they add up to first - last.
-        last: where it ends.
-        axis: what the horizontal axis shows.
-        alt: what a reader who does not see the plot should know.
-        width_in: WIDTH_IN, with the numbers on the right, or NARROW_IN, with the numbers below the names.
-    """
-    rows = [first.name, *(part.name for part in parts), last.name]
-    ends = [f"{text.percent(end.value)} {text.percent_range(end.low, end.high)}" for end in (first, last)]
-    lost = [f"{text.points(part.value)} {text.points_range(part.low, part.high)}" for part in parts]
-    with _style(salt=f"{alt}{width_in}"):
-        figure, axes = _blank(1.0 + 0.42 * len(rows), width_in)
-        start = first.value
-        for row, part in enumerate(parts, start=1):
-            _draw_part(axes, part, row=row, start=start)
-            start -= part.value
-        for row, end in ((0, first), (len(rows) - 1, last)):
-            axes.plot([end.low, end.high], [row, row], color=INK, linewidth=1.4)
-            axes.plot([end.value], [row], color=INK, marker="o", markersize=6.5)
-        axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
-        _name_rows(axes, rows, [ends[0], *lost, ends[1]], beside=width_in > NARROW_IN)
-        axes.xaxis.set_major_formatter(lambda share, _place: f"{100 * share:.3g}")
-        axes.grid(axis="x")
-        return _svg(figure, alt)
-
-
-def _name_rows(axes: Axes, names: Sequence[str], numbers: Sequence[str], *, beside: bool) -> None:
-    """Write the rows' names on the left, and their numbers on the right or below the names."""
-    labels = names if beside else [f"{name}\n{number}" for name, number in zip(names, numbers, strict=True)]
-    axes.set_yticks(range(len(names)), labels)
-    sides: dict[str, Any] = {"left": axes}
-    if beside:
-        sides["right"] = axes.secondary_yaxis("right")
-        sides["right"].set_yticks(range(len(names)), numbers)
-    for name, side in sides.items():
-        side.tick_params(axis="y", length=0)
-        side.spines[name].set_visible(False)
-
-
-def _draw_part(axes: Axes, part: Level, *, row: int, start: float) -> None:
-    """Draw a part's bar from where it starts, its interval, and the thread to the next row."""
-    end, lost = start - part.value, part.value > 0
-    colour = COLOURS[1] if lost else COLOURS[0]
-    (bar,) = axes.barh(row, -part.value, left=start, height=0.6, facecolor=colour if lost else "none")
-    bar.set(edgecolor=colour, linewidth=1, alpha=0.75, hatch=None if lost else "////")
-    axes.plot([start - part.high, start - part.low], [row, row], color=INK, linewidth=1.4)
-    axes.plot([end], [row], color=INK, marker="<" if lost else ">" if part.value < 0 else "|", markersize=6.5)
-    axes.plot([end, end], [row + 0.3, row + 0.7], color=INK, linewidth=0.8, linestyle=":")
-
-
-def reliability_plot(
-    curves: Mapping[str, Sequence[Mapping[str, float]]], *, alt: str, width_in: float = WIDTH_IN
-) -> Markup:
-    """Return a plot of accuracy against confidence, a curve for each set, beside the line on which the two agree.
-
-    Args:
-        curves: by the set's name, the bins that have films: their `confidence`, `accuracy` and `films`. A larger
-            mark has more of its set's films. A set without bins is not drawn.
-        alt: what a reader who does not see the plot should know.
-        width_in: WIDTH_IN or NARROW_IN.
-    """
-    with _style(salt=f"{alt}{width_in}"):
-        figure, axes = _blank(min(4.4, 1.1 * width_in), width_in)
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=DASHES, label="as right as sure")
-        for index, (name, bins) in enumerate(curves.items()):
-            if not bins:
-                continue  # its colour and shape stay its own, as on the page's other plots
-            look = _look(index, name)
-            most = max(place["films"] for place in bins)
-            sure, right = ([place[axis] for place in bins] for axis in ("confidence", "accuracy"))
-            axes.plot(sure, right, color=look["color"], linewidth=1.2)
-            axes.scatter(sure, right, s=[12 + 60 * place["films"] / most for place in bins], **look)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="accuracy")
-        axes.grid()
-        _legend_above(figure, axes)
-        return _svg(figure, alt)
+        legend_above(figure, axes)
+        return as_svg(figure, alt)
 
 
 def _draw_dots(axes: Axes, dots: Dots, categories: Sequence[str], *, shift: float, index: int) -> None:
     """Draw one series, `shift` rows below the middle of each row."""
-    look = _look(index, dots.name)
+    look = look_of(index, dots.name)
     rows = {category: row + shift for row, category in enumerate(categories)}
     known = [category for category in categories if category in dots.values]
     for category in known:
@@ -245,7 +146,7 @@ def _draw_dots(axes: Axes, dots: Dots, categories: Sequence[str], *, shift: floa
     )
 
 
-def _look(index: int, name: str) -> dict[str, Any]:
+def look_of(index: int, name: str) -> dict[str, Any]:
     """Return the colour, shape and name of a series; a name with an underscore first would be hidden."""
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -254,7 +155,8 @@ def _look(index: int, name: str) -> dict[str, Any]:
     }
 
 
-def _legend_above(figure: Figure, axes: Axes) -> None:
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """Write what each look means above the plot, in as many columns as there is room for."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
@@ -263,7 +165,7 @@ def _legend_above(figure: Figure, axes: Axes) -> None:
 
 
 @contextmanager
-def _style(*, salt: str) -> Iterator[None]:
+def styled(*, salt: str) -> Iterator[None]:
     """Draw in the page's style; the salt keeps apart the ids of the figures on one page."""
     import matplotlib as mpl  # noqa: PLC0415  # slow to load, and pages without plots do without
 
@@ -274,7 +176,8 @@ def _style(*, salt: str) -> Iterator[None]:
         yield
 
 
-def _blank(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
+def blank(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
+    """Return a figure with empty axes, through which the page is seen."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # as above
 
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
@@ -284,8 +187,8 @@ def _blank(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _svg(figure: Figure, alt: str) -> Markup:
-    """Return the figure as an SVG element that may stand in HTML."""
+def as_svg(figure: Figure, alt: str) -> Markup:
+    """Return the figure as an SVG element that may stand in HTML; `alt` is for who does not see it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()

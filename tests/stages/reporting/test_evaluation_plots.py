@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from stages.reporting import plots
-from stages.reporting.plots import Level
+from stages.reporting import evaluation_plots, plots
+from stages.reporting.evaluation_plots import Level
 
 FIRST, LAST = Level("augmented train", 0.80, 0.78, 0.82), Level("test", 0.70, 0.66, 0.74)
 LOSS, GAIN = Level("fit", 0.13, 0.10, 0.16), Level("prior", -0.03, -0.05, -0.01)
@@ -11,7 +11,7 @@ BINS = [{"confidence": 0.4, "accuracy": 0.5, "films": 3}, {"confidence": 0.9, "a
 
 
 def waterfall(*parts: Level, **how: float) -> str:
-    return str(plots.waterfall_plot(FIRST, parts, LAST, axis="accuracy", alt="the way down", **how))
+    return str(evaluation_plots.waterfall_plot(FIRST, parts, LAST, axis="accuracy", alt="the way down", **how))
 
 
 def texts(svg: str) -> list[str]:
@@ -59,8 +59,8 @@ def test_names_cannot_become_markup() -> None:
 
 
 def test_the_reliability_curve_names_the_sets_that_have_films_and_keeps_their_colours() -> None:
-    both = str(plots.reliability_plot({"val": BINS, "test": BINS}, alt="curve"))
-    only = str(plots.reliability_plot({"val": [], "test": BINS}, alt="curve"))
+    both = str(evaluation_plots.reliability_plot({"val": BINS, "test": BINS}, alt="curve"))
+    only = str(evaluation_plots.reliability_plot({"val": [], "test": BINS}, alt="curve"))
     assert {"val", "test", "as right as sure"} <= set(texts(both))
     assert "val" not in texts(only)
     for svg in (both, only):
