@@ -10,18 +10,11 @@ from typing import Any
 from manifests.rows import PredictionRow
 from stages import paths
 from stages.reporting import text
+from stages.reporting.gap_words import BLAMED
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for a formula
 MOST_CLASSES = 6  # that the table of parts has room for
 SET_NAMES: Mapping[str, str] = {"augmented": "augmented train", "leak_probe": "leak probe"}
-BLAMED: Mapping[str, str] = {
-    "augmentation": "the copies",
-    "fit": "films learned",
-    "leakage": "patients learned",
-    "prior": "class shares",
-    "shift": "other films",
-    "threshold": "class cut-offs",
-}
 CARELESS = (
     "the split is careless (unit film): val and test share patients with train, "
     "so that leakage stays in their scores and does not show among the parts"

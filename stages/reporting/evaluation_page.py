@@ -6,35 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stages.reporting import evaluation_plots, plots
+from stages.reporting import evaluation_plots, gap_words, plots
 from stages.reporting.evaluation_plots import Level
 from stages.reporting.page import MOST_CLASSES, NOT_PROVIDED, Figures, render, split_name
 from stages.reporting.plots import Dots
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-
-JOINT = "+"  # between the names of parts that cannot be told apart
-BLAMED: Mapping[str, str] = {  # what a part lays the loss to, in two words and in a sentence
-    "augmentation": "the copies",
-    "fit": "memorisation",
-    "leakage": "patients known",
-    "prior": "class shares",
-    "shift": "other films",
-    "threshold": "cut-offs",
-}
-MEANINGS: Mapping[str, str] = {
-    "augmentation": "Blames the copies: they are named rightly more often than the plain films they were made of. "
-    "Below 0 they are the harder ones, as augmentation intends.",
-    "fit": "Blames memorisation: films that were trained on, against films held out one by one.",
-    "leakage": "Blames leakage: films whose patients may be known from train, against patients held out whole. "
-    "It is what a careless split would have hidden.",
-    "prior": "Blames class shares: the same films of val, weighed as train's classes are and as the test's are.",
-    "shift": "Blames another hospital, time or machine: val against the test at the same class shares, each class's "
-    "threshold refitted on the other half of the test.",
-    "threshold": "Blames the threshold: what the test would gain if the class cut-offs suited it. The network ranks "
-    "these films better than it names them.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +41,14 @@ class Section:
         found: Any = summary
         for name in self.needs:
             found = found.get(name) if isinstance(found, Mapping) else None
-        return bool(found) and (self.least == 1 or len(found) >= self.least)
+        return _holds_any(found) and (self.least == 1 or len(found) >= self.least)
+
+
+def _holds_any(found: Any) -> bool:
+    """Whether there is a figure in nested ones: a list of no films in each split is nothing to show."""
+    if isinstance(found, Mapping):
+        return any(map(_holds_any, found.values()))
+    return bool(found) if isinstance(found, list | str) else found is not None
 
 
 SECTIONS = (
@@ -114,28 +99,12 @@ def evaluation_page(
         focus=list(splits)[-1],
         sections=[section for section in SECTIONS if section.has_figures(summary)],
         arms=summary.get("split_arms") or summary.get("split") or {},
-        part_names={part: part_name(part) for part in gap.get("parts") or ()},
-        meanings={part: meaning(part) for part in gap.get("parts") or ()},
+        gap_words=gap_words,
         told=[part for part, found in (gap.get("parts") or {}).items() if found["low"] > 0 or found["high"] < 0],
         waterfall=_waterfall(gap),
         recall_plot=_recall_plot(splits, classes),
         reliability_plot=_reliability_plot(summary.get("reliability") or {}),
         not_provided=NOT_PROVIDED,
-    )
-
-
-def part_name(part: str) -> str:
-    """Return a part as a reader meets it, with what it blames in two words."""
-    names = part.split(JOINT)
-    return f"{part}: {BLAMED[part]}" if part in BLAMED else " and ".join(names)
-
-
-def meaning(part: str) -> str:
-    """Return what a part blames, in a sentence or two."""
-    if part in MEANINGS:
-        return MEANINGS[part]
-    return "Not told apart, for want of a set of films between them: " + ", ".join(
-        BLAMED.get(name, name) for name in part.split(JOINT)
     )
 
 
@@ -159,7 +128,7 @@ def _waterfall(gap: Figures) -> Plot | None:
     return _for_screens(
         evaluation_plots.waterfall_plot,
         _level(ends[0], first),
-        [_level(part_name(part), found) for part, found in gap["parts"].items()],
+        [_level(gap_words.short_meaning(part), found) for part, found in gap["parts"].items()],
         _level(ends[1], last),
         axis="accuracy, %",
         alt=f"Waterfall of accuracy from {ends[0]} to {ends[1]}, a bar for each part with its 95 % interval; "

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from stages.reporting.evaluation_page import BLAMED, MEANINGS, SECTIONS, Section, evaluation_page, meaning, part_name
+from stages.reporting.evaluation_page import SECTIONS, Section, evaluation_page
+from stages.reporting.gap_words import BLAMED, MEANINGS, meaning, title
 
 CLASSES = ["normal", "<b>bacterial & co</b>", '"><img src=x onerror=alert(1)>']
 SPLITS = ("train", "leak_probe", "val", "test")
@@ -209,7 +210,7 @@ def test_a_section_without_its_figures_is_left_out_and_the_others_stay(key: str)
 )
 def test_figures_that_are_empty_are_none(section: Section) -> None:
     *above, last = section.needs
-    nothing: tuple[dict[str, Any], ...] = ({}, {last: None}, {last: {}}, {last: []})
+    nothing: tuple[dict[str, Any], ...] = ({}, {last: None}, {last: {}}, {last: []}, {last: {"val": [], "test": {}}})
     for found in nothing:
         summary: Any = found
         for name in reversed(above):
@@ -262,9 +263,9 @@ def test_every_part_says_what_it_blames_and_whether_it_may_be_nothing(page: Page
 def test_parts_that_cannot_be_told_apart_are_named_together() -> None:
     gap = gap_of(CLASSES, ("augmentation", "fit+leakage", "prior"))
     shown = page_of({**whole(), "gap": gap}).words
-    assert part_name("fit+leakage") == "fit and leakage"
+    assert title("fit+leakage") == "fit and leakage"
     assert meaning("fit+leakage") in shown
-    assert "memorisation, patients known" in meaning("fit+leakage")
+    assert "films learned, patients learned" in meaning("fit+leakage")
 
 
 def test_what_the_parts_leave_out_is_told(page: Page) -> None:
