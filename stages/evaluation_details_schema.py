@@ -102,40 +102,8 @@ class WrongFilm(Told):
     of_truth: Share = Field(description="Probability of the class that it is.")
 
 
-class Probed(Told):
-    """How a probe judges a split; null where it has no film."""
-
-    films: int = Field(ge=0)
-    accuracy: Share | None
-    macro_recall: Share | None
-    recall: ByClass
-
-
-class Probe(Told):
-    """A simple model that learned from the training films."""
-
-    splits: dict[str, Probed]
-    penalty: float | None = Field(None, description="The ridge's; absent where the probe has none.")
-
-
-class Adversary(Told):
-    """How well the test's films of a class are told from train's, by 28 x 28 pixels."""
-
-    auc: Share
-    low: Share | None
-    high: Share | None
-    control: Share | None = Field(description="The AUC of two halves of train.")
-
-
-class Probes(Told):
-    """What simple models reach on the same films."""
-
-    models: dict[str, Probe]
-    adversarial: dict[str, Adversary | None] = Field(description="By class; null where it has too few films.")
-
-
 class Details(Told):
-    """Every figure beside the gap."""
+    """Every figure beside the gap and the probes."""
 
     normal_class: str | None = Field(None, description="The class without findings, by its name; absent without one.")
     errors: dict[str, Errors] | None = Field(None, description="By split; absent where no class is the normal one.")
@@ -148,5 +116,3 @@ class Details(Told):
     margins: dict[str, dict[str, Margins]] = Field(description="By split and class.")
     unfilled: dict[str, Unfilled] = Field(description="By class; empty where there are no copies.")
     gallery: dict[str, list[WrongFilm]] = Field(description="By split (val and test); the films stand in the page.")
-    probes: Probes
-    callout: str | None = Field(description="A sentence where the network does not beat the ridge on val, else null.")

@@ -140,6 +140,46 @@ class Spread(Told):
     parts: dict[PartName, OverModels]
 
 
+class ProbeScores(Told):
+    """How a probe judges a split."""
+
+    films: int = Field(ge=1)
+    accuracy: Share
+    macro_recall: Share
+    recall: ByClass
+
+
+class ProbeModel(Told):
+    """A simple model that learned from the films of train."""
+
+    penalty: float | None = Field(
+        None, gt=0, description="Of a ridge on standardised features; absent where the probe has none."
+    )
+    splits: dict[Literal["train", "leak_probe", "val", "test"], ProbeScores]
+
+
+class Adversary(Told):
+    """How well a ridge tells the test's films of a class from train's, by cross-validation over patients."""
+
+    auc: Share = Field(description="1 where every film gives away which of the two it is of; 0.5 or less where none.")
+    low: Share = Field(description="Lower end of its 95 % interval over patients.")
+    high: Share = Field(description="Upper end.")
+    control: Share | None = Field(
+        description="The same for patients of train drawn at random in place of the test's; null where too few."
+    )
+
+
+class Probes(Told):
+    """What simple models on the same films reach: checks of the data, and what a network has to beat."""
+
+    models: dict[Literal["majority", "metadata", "border", "ridge", "nearest_neighbour"], ProbeModel] = Field(
+        description="metadata is absent where no audit lies beside the films."
+    )
+    adversarial: dict[str, Adversary | None] = Field(
+        description="By class; null with fewer than two patients on a side, empty where the test was not scored."
+    )
+
+
 class Evaluation(Details):
     """`reports/evaluation.json`: how networks judge each split, and what lies between; shares are of 1, not per cent.
 
@@ -160,6 +200,8 @@ class Evaluation(Details):
     augmented: ImageScores | None = Field(None, description="Absent where the images were not scored.")
     models: dict[str, Model] = Field(description="By their files.")
     spread: Spread
+    probes: Probes
+    callout: str | None = Field(description="Says so where the network does not beat the ridge on val; else null.")
     test_peeks: int | None = Field(
         None, ge=1, description="How often a model was scored on the test; absent where it was not, this time."
     )

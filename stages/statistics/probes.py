@@ -91,17 +91,17 @@ def adversary(
         return None
     groups = np.array([*(f"train/{group}" for group in train_groups), *(f"test/{group}" for group in test_groups)])
     is_test = np.arange(len(groups)) >= len(train)
-    found = _told_apart(np.concatenate([train, test]), is_test, groups, PENALTIES, seed)
+    found = told_apart(np.concatenate([train, test]), is_test, groups, PENALTIES, seed)
     patients = min(len(set(test_groups)), len(set(train_groups)) // 2)
     control = None
     if patients >= 2:
         names = np.array(train_groups)
         drawn = np.isin(names, list(draw_number(train_groups, patients, seed=seed, purpose="control")))
-        control = auc(_told_apart(train, drawn, names, [found.penalty], seed).scores[:, 1], drawn)
+        control = auc(told_apart(train, drawn, names, [found.penalty], seed).scores[:, 1], drawn)
     return Adversary(*auc_interval(found.scores[:, 1], is_test, groups), control)
 
 
-def _told_apart(
+def told_apart(
     features: Features, apart: NDArray[np.bool_], groups: NDArray[np.str_], penalties: Sequence[float], seed: int
 ) -> CrossValidated:
     """Return what ridges of other patients say of each film: in the second column, how much it is of those apart."""
