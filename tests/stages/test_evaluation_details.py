@@ -166,3 +166,26 @@ def test_a_series_is_read_from_kermanys_groups_alone(project: Path) -> None:
         assert series(replace(row, group_id=group)) == expected
     assert series(replace(row, group_id=f"{row.label}/IM/one")) is None
     assert series(replace(row, group_id=None)) is None
+
+
+@pytest.mark.real
+def test_of_real_films_the_crop_pads_the_normal_ones_and_cuts_the_others(
+    real_films: Path, tmp_path: Path, machine: Machine
+) -> None:
+    """Normal films are nearly square, films with pneumonia are wide: the frame of the 2020 recipe tells them apart."""
+    audit.run(audit.AuditParams(), tmp_path, replace(machine, raw=real_films / "kermany-raw/test"))
+    split.run(split.SplitParams(leak_probe_fraction=0), tmp_path, machine)
+    normalize.run(normalize.NormalizeParams(policy="crop"), tmp_path, machine)
+    found = details_of(tmp_path)
+    films = {name: [of_split[name] for of_split in found["margins"].values()] for name in CLASSES}
+    assert {name: sum(part["films"] for part in parts) for name, parts in films.items()} == {
+        "normal": 34,
+        "bacterial": 39,
+        "viral": 23,
+    }
+    padded = {name: sum(part["films"] * part["padded_films"] for part in parts) for name, parts in films.items()}
+    assert padded["normal"] / 34 > (padded["bacterial"] + padded["viral"]) / 62
+    lost = {name: sum(part["films"] * part["lost_mean"] for part in parts) for name, parts in films.items()}
+    assert lost["normal"] / 34 < lost["bacterial"] / 39
+    for name in ("val", "test"):
+        assert set(found["subgroups"][name]["series"]) == {"IM", "NORMAL2-IM", "person"}
