@@ -58,6 +58,14 @@ PLOTS = [
             "title": "Confusion",
         }
     },
+    {
+        "reliability": {
+            "template": "scatter",
+            "x": "confidence",
+            "y": {"reports/reliability.csv": "accuracy"},
+            "title": "Accuracy where the network is so sure",
+        }
+    },
 ]
 
 

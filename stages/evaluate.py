@@ -15,6 +15,8 @@ from manifests import store
 from manifests.rows import NORMALIZED, PREDICTIONS, FilmRow, PredictionRow
 from stages import evaluation_report, evaluation_schema, paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
+from stages.evaluation_details import details
+from stages.gallery import thumbnails
 from stages.judgement import summarize
 from stages.leaks import how_divided
 from stages.peeks import note_peeks
@@ -78,28 +80,41 @@ def run(params: EvaluateParams, root: Root, machine: Machine) -> Report:
     peeks = {}
     if TEST in sets:  # before anything that its labels tell is worked out, let alone shown
         peeks = {"test_peeks": note_peeks(root / paths.TEST_PEEKS, list(origin.sha256.values()), params)}
-    summary = {
-        "version": evaluation_schema.VERSION,
-        **summarize(sets, said, films, draws=params.draws, seed=params.seed),
-        **peeks,
-        "split_arms": origin.split,
-    }
-    for name, of_model in summary["models"].items():
-        of_model["sha256"] = origin.sha256[name]
-    splits = [name for name in sets if name != AUGMENTED]
-    summary["probes"] = probing.summary(root, films, splits, machine, seed=params.seed)
-    summary["callout"] = probe_summary.callout(summary["splits"].get(VAL, {}).get("accuracy"), summary["probes"])
+    summary = {**_summarize(origin, machine, films, sets, said), **peeks}
     rows = {
         split: [row for model, found in said.items() for row in predictions(sets[split], found[split], model)]
-        for split in splits
+        for split in summary["splits"]
     }
-    _write(summary, rows, origin)
+    _write(summary, rows, thumbnails(sets, summary["gallery"]), origin)
     return Report(
         done=len(networks) * sum(len(images.rows) for images in sets.values()),
         unit="images",
         lines=evaluation_report.lines(summary, origin.classes, empty, split=params.split),
         written=(paths.EVALUATION_PAGE, paths.EVALUATION_SUMMARY, paths.PREDICTIONS),
     )
+
+
+def _summarize(
+    origin: _Origin,
+    machine: Machine,
+    films: Images,
+    sets: Mapping[str, Images],
+    said: Mapping[str, Mapping[str, Probabilities]],
+) -> dict[str, Any]:
+    """Return what `reports/evaluation.json` holds, but for how often the test was looked at."""
+    draws, seed = origin.params.draws, origin.params.seed
+    summary = {
+        "version": evaluation_schema.VERSION,
+        **summarize(sets, said, films, draws=draws, seed=seed),
+        **details(origin.root, sets, said, origin.classes, draws=draws, seed=seed),
+        "split_arms": origin.split,
+    }
+    for name, of_model in summary["models"].items():
+        of_model["sha256"] = origin.sha256[name]
+    summary["probes"] = probing.summary(origin.root, films, list(summary["splits"]), machine, seed=seed)
+    said_of_val = summary["splits"].get(VAL, {}).get("accuracy")
+    summary["callout"] = probe_summary.callout(said_of_val, summary["probes"])
+    return summary
 
 
 def _sets(params: EvaluateParams, root: Root, films: Images) -> tuple[dict[str, Images], list[str]]:
@@ -189,19 +204,26 @@ class _Origin:
         }
 
 
-def _write(summary: Mapping[str, Any], of_split: Mapping[str, list[PredictionRow]], origin: _Origin) -> None:
+def _write(
+    summary: Mapping[str, Any],
+    of_split: Mapping[str, list[PredictionRow]],
+    shown: Mapping[str, str],
+    origin: _Origin,
+) -> None:
     """Write the predictions of every split, the figures, the page, and the tables for `dvc plots`."""
-    from stages.reporting import page  # noqa: PLC0415  # jinja2 and matplotlib
+    from stages.reporting.evaluation_page import evaluation_page  # noqa: PLC0415  # jinja2 and matplotlib
 
     root = origin.root
     rows = [row for rows in of_split.values() for row in rows]
     store.write(rows, PREDICTIONS, root / paths.PREDICTIONS, origin.footer())
     store.write_json(root / paths.EVALUATION_SUMMARY, summary)
     store.write_json(root / paths.METRICS, evaluation_report.headline(summary))
-    html = page.evaluation_page(summary, classes=origin.classes, facts=origin.facts())
+    html = evaluation_page(summary, classes=origin.classes, facts=origin.facts(), thumbnails=shown)
     store.write_bytes(root / paths.EVALUATION_PAGE, html.encode())
     store.write_bytes(root / paths.GAP, evaluation_report.gap_csv(summary["gap"]))
-    store.write_bytes(root / paths.CONFUSION, evaluation_report.confusion_csv(list(of_split.values())[-1]))
+    last = list(of_split)[-1]
+    store.write_bytes(root / paths.CONFUSION, evaluation_report.confusion_csv(of_split[last]))
+    store.write_bytes(root / paths.RELIABILITY, evaluation_report.reliability_csv(summary["reliability"][last]))
 
 
 STAGE = Stage(
@@ -215,6 +237,7 @@ STAGE = Stage(
         paths.METRICS,
         paths.GAP,
         paths.CONFUSION,
+        paths.RELIABILITY,
     ),
     run=run,
 )

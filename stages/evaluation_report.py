@@ -11,18 +11,11 @@ from manifests.rows import PredictionRow
 from stages import paths
 from stages.leaks import leak_warning
 from stages.reporting import text
+from stages.reporting.gap_words import BLAMED
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for a formula
 MOST_CLASSES = 6  # that the table of parts has room for
 SET_NAMES: Mapping[str, str] = {"augmented": "augmented train", "leak_probe": "leak probe"}
-BLAMED: Mapping[str, str] = {
-    "augmentation": "the copies",
-    "fit": "films learned",
-    "leakage": "patients learned",
-    "prior": "class shares",
-    "shift": "other films",
-    "threshold": "class cut-offs",
-}
 UNSEEN = "what leaks does not show among the parts: val shows patients of train, as the leak probe does"
 BLOCKS = "val is a block of numbers (holdout block): what a block differs by stands under leakage, not under shift"
 
@@ -162,6 +155,12 @@ def confusion_csv(rows: Sequence[PredictionRow]) -> bytes:
     A class that begins as a formula does gets an apostrophe before it, so that no spreadsheet runs it.
     """
     return _csv(["actual", "predicted"], ([_as_text(row.label or ""), _as_text(row.predicted)] for row in rows))
+
+
+def reliability_csv(bins: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return the accuracy at each bin's mean confidence as `dvc plots` reads it."""
+    head = ["confidence", "accuracy", "films"]
+    return _csv(head, ([place[name] for name in head] for place in bins))
 
 
 def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

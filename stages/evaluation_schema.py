@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from stages.evaluation_details_schema import ByClass, Details, Share, Told
 
 VERSION = 1  # grows where a key is renamed, removed or given another meaning, and not where one is added
 
-Share = Annotated[float, Field(ge=0, le=1 + 1e-9)]
 Loss = Annotated[float, Field(ge=-1 - 1e-9, le=1 + 1e-9)]
-ByClass = Annotated[dict[str, Share], Field(description="By class; one without films is left out.")]
 PartName = Annotated[
     str,
     Field(
@@ -26,11 +26,7 @@ SetName = Literal["augmented", "train", "leak_probe", "val", "test"]
 PartLabel = Literal["augmentation", "fit", "leakage", "prior", "shift", "threshold"]
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class Scores(_Told):
+class Scores(Told):
     """How a set is judged; of several models, the means over them."""
 
     patients: int = Field(ge=1, description="Patients, each counted once per class.")
@@ -58,7 +54,7 @@ class ImageScores(Scores):
     images: int = Field(ge=1)
 
 
-class Difference(_Told):
+class Difference(Told):
     """By how much the left set scores above the right one."""
 
     difference: Loss
@@ -72,7 +68,7 @@ class Differences(Difference):
     recall: dict[str, Difference] = Field(description="By class; one that either set lacks is left out.")
 
 
-class Figure(_Told):
+class Figure(Told):
     """A value with its 95 % percentile interval, by redrawing patients within class; in shares of 1."""
 
     value: float
@@ -102,7 +98,7 @@ class StepAccuracy(Figure):
     shares: Literal["train", "test"] = Field(description="The set at whose class shares it stands.")
 
 
-class Gap(_Told):
+class Gap(Told):
     """The gap from the first set to the last, and the parts that it is the sum of; docs/evaluation.md defines them."""
 
     total: Part | None = Field(description="A(first) - A(last); null where no class has films in every set.")
@@ -119,7 +115,7 @@ class Gap(_Told):
     not_given: list[PartLabel] = Field(description="Parts before the first set or behind the last one.")
 
 
-class Model(_Told):
+class Model(Told):
     """One model's accuracies and parts."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of its file.")
@@ -128,7 +124,7 @@ class Model(_Told):
     parts: dict[PartName, Figure]
 
 
-class OverModels(_Told):
+class OverModels(Told):
     """What becomes of a figure over the models."""
 
     mean: float
@@ -136,7 +132,7 @@ class OverModels(_Told):
     values: list[float] = Field(description="In the order of `models`.")
 
 
-class Spread(_Told):
+class Spread(Told):
     """Mean, standard deviation and all values over the models."""
 
     accuracy: dict[SetName, OverModels]
@@ -144,7 +140,7 @@ class Spread(_Told):
     parts: dict[PartName, OverModels]
 
 
-class ProbeScores(_Told):
+class ProbeScores(Told):
     """How a probe judges a split."""
 
     films: int = Field(ge=1)
@@ -153,7 +149,7 @@ class ProbeScores(_Told):
     recall: ByClass
 
 
-class ProbeModel(_Told):
+class ProbeModel(Told):
     """A simple model that learned from the films of train."""
 
     penalty: float | None = Field(
@@ -162,7 +158,7 @@ class ProbeModel(_Told):
     splits: dict[Literal["train", "leak_probe", "val", "test"], ProbeScores]
 
 
-class Told(_Told):
+class Adversary(Told):
     """How well a ridge tells the test's films of a class from train's, by cross-validation over patients."""
 
     auc: Share = Field(description="1 where every film gives away which of the two it is of; 0.5 or less where none.")
@@ -173,18 +169,18 @@ class Told(_Told):
     )
 
 
-class Probes(_Told):
+class Probes(Told):
     """What simple models on the same films reach: checks of the data, and what a network has to beat."""
 
     models: dict[Literal["majority", "metadata", "border", "ridge", "nearest_neighbour"], ProbeModel] = Field(
         description="metadata is absent where no audit lies beside the films."
     )
-    adversarial: dict[str, Told | None] = Field(
+    adversarial: dict[str, Adversary | None] = Field(
         description="By class; null with fewer than two patients on a side, empty where the test was not scored."
     )
 
 
-class Evaluation(_Told):
+class Evaluation(Details):
     """`reports/evaluation.json`: how networks judge each split, and what lies between; shares are of 1, not per cent.
 
     Of several models every figure is the mean over them, and its interval that of the mean: patients are redrawn, the

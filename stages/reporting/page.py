@@ -23,8 +23,11 @@ NOT_PROVIDED: Mapping[str, str] = {
     "Reference standard": "who read the films, how often, and how disagreement was settled",
     "Ethics": "approval, consent and de-identification",
 }
-SPLIT_NAMES: Mapping[str, str] = {"leak_probe": "leak probe", "none": "in no delivered split"}
-
+SPLIT_NAMES: Mapping[str, str] = {
+    "augmented": "augmented train",
+    "leak_probe": "leak probe",
+    "none": "in no delivered split",
+}
 
 MOST_CLASSES = 40  # that a plot shows; a data set of a class per film would take minutes to draw, and show nothing
 
@@ -71,25 +74,6 @@ def split_name(split: str) -> str:
     return SPLIT_NAMES.get(split, split)
 
 
-def evaluation_page(summary: Figures, *, classes: list[str], facts: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page of `reports/evaluation.json`.
-
-    Args:
-        summary: what the JSON holds.
-        classes: in the order of the tables.
-        facts: tables of names and values at the page's end, by title: model, parameters, versions.
-    """
-    return render(
-        "evaluation",
-        summary=summary,
-        classes=classes,
-        facts=facts,
-        focus=list(summary["splits"])[-1],
-        recall_plot=_recall_plot(summary["splits"], classes),
-        not_provided=NOT_PROVIDED,
-    )
-
-
 def comparison_page(summary: Figures, *, facts: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page of `reports/comparison.json`.
 
@@ -108,26 +92,6 @@ def audit_page(summary: Figures) -> str:
     """
     shortcuts = {split: _shortcut_plot(split, found) for split, found in (summary.get("shortcuts") or {}).items()}
     return render("audit", summary=summary, shortcut_plots=shortcuts, size_plot=_size_plot(summary))
-
-
-def _recall_plot(splits: Figures, classes: list[str]) -> Markup | None:
-    """Return a plot of each class's recall in each split, or None where the classes are too many to be seen."""
-    if len(classes) > MOST_CLASSES:
-        return None
-    series = [
-        Dots(
-            split_name(split),
-            figures["recall"],
-            {name: (figures["recall_low"][name], figures["recall_high"][name]) for name in figures["recall"]},
-        )
-        for split, figures in splits.items()
-    ]
-    return plots.dot_plot(
-        series,
-        categories=classes,
-        axis="recall, with its 95 % interval",
-        alt="Recall of each class in each split with its interval; the table below has the same numbers.",
-    )
 
 
 def _forest_plot(summary: Figures) -> Markup | None:

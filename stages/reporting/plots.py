@@ -48,7 +48,8 @@ STYLE: Mapping[str, Any] = {
 }
 WIDTH_IN = 6.0
 LETTERS_BESIDE = 42  # of a row's name, in half of that width
-LETTERS_ABREAST = 80  # of the legend, in that width
+NARROW_IN = 3.7  # on a telephone, where the other width's letters would be too small to read
+LETTERS_PER_IN = 13  # of the legend
 POINTS_AT_MOST = 20_000
 
 
@@ -62,7 +63,13 @@ class Dots:
 
 
 def dot_plot(
-    series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str, mark: float | None = None
+    series: Sequence[Dots],
+    *,
+    categories: Sequence[str],
+    axis: str,
+    alt: str,
+    mark: float | None = None,
+    width_in: float = WIDTH_IN,
 ) -> Markup:
     """Return a plot with a row per category and a dot per series in it, from 0 to 1.
 
@@ -72,8 +79,11 @@ def dot_plot(
         axis: what the horizontal axis shows.
         alt: what a reader who does not see the plot should know.
         mark: where to draw a line across, such as the value that tells nothing.
+        width_in: WIDTH_IN or NARROW_IN.
     """
-    return _rows_of_dots(series, categories=categories, axis=axis, alt=alt, mark=mark, limits=(-0.02, 1.02))
+    return _rows_of_dots(
+        series, categories=categories, axis=axis, alt=alt, mark=mark, limits=(-0.02, 1.02), width_in=width_in
+    )
 
 
 def forest_plot(series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str, mark: float = 0) -> Markup:
@@ -101,10 +111,11 @@ def _rows_of_dots(
     alt: str,
     mark: float | None,
     limits: tuple[float, float],
+    width_in: float = WIDTH_IN,
 ) -> Markup:
     height_in = 1.1 + len(categories) * max(0.3, 0.15 * len(series))
-    with _style(salt=alt):
-        figure, axes = _blank(height_in)
+    with styled(salt=f"{alt}{width_in}"):
+        figure, axes = blank(height_in, width_in)
         if mark is not None:
             axes.axvline(mark, color=INK, linewidth=1, linestyle=DASHES)
         for index, dots in enumerate(series):
@@ -116,8 +127,8 @@ def _rows_of_dots(
         axes.tick_params(which="both", length=0)
         axes.grid(axis="x")
         axes.grid(axis="y", which="minor", linestyle=":")
-        _legend_above(figure, axes)
-        return _svg(figure, alt)
+        legend_above(figure, axes)
+        return as_svg(figure, alt)
 
 
 def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float | None, alt: str) -> Markup:
@@ -132,13 +143,13 @@ def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float |
     every = 1 + len(films) // POINTS_AT_MOST
     right = max((width for width, _ in films), default=1) * 1.05
     top = max((height for _, height in films), default=1) * 1.05
-    with _style(salt=alt):
-        figure, axes = _blank(4.2)
+    with styled(salt=alt):
+        figure, axes = blank(4.2)
         for index, (name, of_class) in enumerate(sizes.items()):
             axes.scatter(
                 [width for width, _ in of_class[::every]],
                 [height for _, height in of_class[::every]],
-                **_look(index, name),
+                **look_of(index, name),
                 s=9,
                 alpha=0.5,
                 rasterized=True,  # thousands of points as SVG would make the page slow
@@ -147,13 +158,13 @@ def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float |
             axes.plot([0, right], [0, right / aspect], color=INK, linewidth=1, linestyle=DASHES, label="target frame")
         axes.set(xlim=(0, right), ylim=(0, top), xlabel="width, pixels", ylabel="height, pixels")
         axes.grid()
-        _legend_above(figure, axes)
-        return _svg(figure, alt)
+        legend_above(figure, axes)
+        return as_svg(figure, alt)
 
 
 def _draw_dots(axes: Axes, dots: Dots, categories: Sequence[str], *, shift: float, index: int) -> None:
     """Draw one series, `shift` rows below the middle of each row."""
-    look = _look(index, dots.name)
+    look = look_of(index, dots.name)
     rows = {category: row + shift for row, category in enumerate(categories)}
     known = [category for category in categories if category in dots.values]
     for category in known:
@@ -173,7 +184,7 @@ def _shortened(name: str) -> str:
     return name if len(name) <= LETTERS_BESIDE else f"{name[: LETTERS_BESIDE // 3]}…{name[-LETTERS_BESIDE // 2 :]}"
 
 
-def _look(index: int, name: str) -> dict[str, Any]:
+def look_of(index: int, name: str) -> dict[str, Any]:
     """Return the colour, shape and name of a series; a name with an underscore first would be hidden."""
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -182,16 +193,17 @@ def _look(index: int, name: str) -> dict[str, Any]:
     }
 
 
-def _legend_above(figure: Figure, axes: Axes) -> None:
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """Write what each look means above the plot, in as many columns as there is room for."""
     handles, labels = axes.get_legend_handles_labels()
     if not handles:
         return
-    columns = LETTERS_ABREAST // (6 + max(len(label) for label in labels))
+    columns = int(LETTERS_PER_IN * figure.get_figwidth()) // (6 + max(len(label) for label in labels))
     figure.legend(handles, labels, loc="outside upper left", ncols=min(max(columns, 1), len(labels)))
 
 
 @contextmanager
-def _style(*, salt: str) -> Iterator[None]:
+def styled(*, salt: str) -> Iterator[None]:
     """Draw in the page's style; the salt keeps apart the ids of the figures on one page."""
     import matplotlib as mpl  # noqa: PLC0415  # slow to load, and pages without plots do without
 
@@ -202,18 +214,19 @@ def _style(*, salt: str) -> Iterator[None]:
         yield
 
 
-def _blank(height_in: float) -> tuple[Figure, Axes]:
+def blank(height_in: float, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
+    """Return a figure with empty axes, through which the page is seen."""
     from matplotlib.figure import Figure  # noqa: PLC0415  # as above
 
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
     axes = figure.add_subplot()
     figure.patch.set_visible(False)
     axes.patch.set_visible(False)
     return figure, axes
 
 
-def _svg(figure: Figure, alt: str) -> Markup:
-    """Return the figure as an SVG element that may stand in HTML."""
+def as_svg(figure: Figure, alt: str) -> Markup:
+    """Return the figure as an SVG element that may stand in HTML; `alt` is for who does not see it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", dpi=150, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -41,6 +42,27 @@ def macro_recall(table: Confusion) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def matthews(table: Confusion) -> float | None:
+    """Return the Matthews correlation of truth and what was said, for any number of classes.
+
+    (c s - sum of p_k t_k) / sqrt((s^2 - sum of p_k^2)(s^2 - sum of t_k^2)), of s films c named rightly, t_k of
+    class k and p_k called k (Gorodkin, Computational Biology and Chemistry 28, 2004, eq. 8).
+
+    Returns:
+        1 where all is right, 0 for what chance would reach and for a network that always says the same; None where
+        all films are of one class, or there is none: nothing can go with a truth that does not vary.
+    """
+    # whole numbers of Python: their squares outgrow 64 bits
+    said, truth = ([int(films) for films in table.sum(axis=axis)] for axis in (0, 1))
+    films = sum(truth)
+    of_truth = films**2 - sum(count**2 for count in truth)
+    of_said = films**2 - sum(count**2 for count in said)
+    if not of_truth:
+        return None
+    together = int(np.trace(table)) * films - sum(p * t for p, t in zip(said, truth, strict=True))
+    return together / math.sqrt(of_truth * of_said) if of_said else 0.0
+
+
 def shares(labels: Indices, *, classes: int) -> NDArray[np.float64]:
     """Return each class's share of the films, 0 throughout where there is no film."""
     films = np.bincount(np.asarray(labels, np.int64), minlength=classes)
@@ -74,6 +96,12 @@ def auc(scores: ArrayLike, positives: Sequence[bool] | NDArray[np.bool_]) -> flo
     if pairs == 0:
         raise ValueError(f"{count} of {len(values)} films are positive; expected some of either kind")
     return float((mean_ranks(values)[positive].sum() - count * (count + 1) / 2) / pairs)
+
+
+def one_against_rest(scored: ArrayLike, labels: Indices, index: int) -> float | None:
+    """Return how well a class's scores tell its films from all others (`auc`); None where either kind is missing."""
+    positive = np.asarray(labels) == index
+    return auc(scored, positive) if 0 < positive.sum() < len(positive) else None
 
 
 def mean_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

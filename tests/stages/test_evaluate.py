@@ -319,6 +319,33 @@ def test_the_confusion_table_holds_the_last_split_for_dvc_plots(root: Path, mach
     assert found == [{"actual": row.label, "predicted": row.predicted} for row in rows]
 
 
+def test_the_reliability_table_is_the_curve_of_the_last_split_for_dvc_plots(root: Path, machine: Machine) -> None:
+    evaluate.run(QUICK, root, machine)
+    with (root / paths.RELIABILITY).open() as file:
+        found = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    curve = summary_of(root)["reliability"]["test"]
+    assert found == [{name: place[name] for name in ("confidence", "accuracy", "films")} for place in curve]
+    assert sum(row["films"] for row in found) == FILMS["test"]
+
+
+def test_films_stand_in_the_page_and_not_in_the_figures_which_are_made_to_be_committed(
+    root: Path, machine: Machine
+) -> None:
+    evaluate.run(QUICK, root, machine)
+    wrong = [film for films in summary_of(root)["gallery"].values() for film in films]
+    assert wrong
+    assert (root / paths.EVALUATION_PAGE).read_text().count('src="data:image/jpeg;base64,') == len(wrong)
+    assert "data:image" not in (root / paths.EVALUATION_SUMMARY).read_text()
+
+
+def test_the_details_agree_with_the_scores(root: Path, machine: Machine) -> None:
+    evaluate.run(QUICK, root, machine)
+    found = summary_of(root)
+    for split, scored in found["splits"].items():
+        assert found["further"][split]["macro_recall"] == pytest.approx(scored["macro_recall"])
+        assert 1 - found["errors"][split]["errors"] / scored["films"] == pytest.approx(scored["accuracy"])
+
+
 def test_no_class_is_a_formula_to_the_spreadsheet_that_opens_the_confusion_table(root: Path, machine: Machine) -> None:
     evaluate.run(QUICK, root, machine)
     first, *_ = store.read(PREDICTIONS, root / paths.PREDICTIONS)

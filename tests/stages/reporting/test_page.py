@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from stages.reporting import page, plots, text
+from stages.reporting.evaluation_page import evaluation_page
 
 CLASSES = ["normal", "<b>bacterial & co</b>", "viral $5 \N{CJK UNIFIED IDEOGRAPH-80BA}"]
 VOID = {"meta", "br", "hr", "img", "link", "input"}
@@ -86,7 +87,7 @@ def evaluation(*splits: str, **more: Any) -> str:
         "Parameters": {"split": "all", "draws": 10_000},
         "Network": {"name": "<alexnet>"},
     }
-    return page.evaluation_page(summary, classes=CLASSES, facts=facts)
+    return evaluation_page(summary, classes=CLASSES, facts=facts)
 
 
 AUDIT: dict[str, Any] = {
@@ -198,7 +199,7 @@ def test_a_page_shows_what_was_made_to_harm_and_does_nothing_of_it(harmful: str)
         "gap": {},
     }
     facts: dict[str, dict[str, Any]] = {harmful: {harmful: harmful}, "Parameters": {"draws": 10}}
-    other = page.evaluation_page(summary, classes=[CLASSES[0], harmful, CLASSES[2]], facts=facts)
+    other = evaluation_page(summary, classes=[CLASSES[0], harmful, CLASSES[2]], facts=facts)
     for shown, plain in ((html, safe_html), (other, evaluation("train", "test"))):
         found = read(shown)
         assert " ".join(harmful.split()) in " ".join(found.text.split())

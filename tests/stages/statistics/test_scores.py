@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -86,3 +88,35 @@ def test_auc_refuses_films_of_one_kind(positives: list[bool]) -> None:
 def test_auc_refuses_a_score_that_has_no_rank() -> None:
     with pytest.raises(ValueError, match="1 of 3 scores are NaN"):
         scores.auc([1, float("nan"), 2], [True, False, True])
+
+
+@given(PAIRS)
+def test_the_matthews_correlation_is_that_of_the_films_classes_as_vectors(pairs: list[tuple[int, int]]) -> None:
+    found = scores.matthews(table_of(pairs))
+    truth, said = (np.eye(4)[[pair[side] for pair in pairs]] if pairs else np.zeros((0, 4)) for side in (0, 1))
+    if len({pair[0] for pair in pairs}) < 2:
+        assert found is None
+        return
+    truth, said = truth - truth.mean(axis=0), said - said.mean(axis=0)
+    apart = np.sqrt((truth**2).sum() * (said**2).sum())
+    assert found == pytest.approx((truth * said).sum() / apart if apart > 1e-9 else 0)
+    assert found is not None
+    assert -1 - 1e-9 <= found <= 1 + 1e-9
+
+
+def test_the_matthews_correlation_of_two_classes_is_the_one_of_the_textbook() -> None:
+    assert scores.matthews(np.array([[6, 2], [1, 3]])) == pytest.approx((6 * 3 - 1 * 2) / math.sqrt(7 * 5 * 8 * 4))
+
+
+def test_right_throughout_correlates_fully_and_a_constant_answer_not_at_all() -> None:
+    assert scores.matthews(np.diag([10**9, 2, 3])) == 1
+    assert scores.matthews(np.array([[0, 5], [0, 7]])) == 0
+
+
+@given(SCORED)
+def test_one_against_rest_is_the_auc_of_the_class_where_there_are_films_of_both_kinds(
+    films: list[tuple[int, bool]],
+) -> None:
+    values, positives = [score for score, _ in films], np.array([positive for _, positive in films])
+    assert scores.one_against_rest(values, positives.astype(int), 1) == scores.auc(values, positives)
+    assert scores.one_against_rest(values, positives.astype(int), 2) is None
