@@ -37,14 +37,8 @@ from stages.films import codec
 from stages.films.frame import Frame
 from stages.films.geometry import Box
 from stages.folder import params_of, versions
+from stages.proof.chain import STAGE_OF
 
-STAGE_OF = {
-    paths.AUDIT: "audit",
-    paths.SPLIT: "split",
-    paths.NORMALIZED_MANIFEST: "normalize",
-    paths.AUGMENTED_MANIFEST: "augment",
-    paths.PREDICTIONS: "evaluate",
-}
 FOOTER_STARTS = b'{"facts": '
 FEW_BYTES = 16  # a file that differs in no more is the same one, spoilt
 FILMS_TRIED = 3
