@@ -14,12 +14,13 @@ from functools import partial
 from pydantic import Field
 
 from manifests.verify import Checked, Finding, Kind
-from stages import paths, repair
+from stages import paths
 from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.leaks import leak_warning
 from stages.normalize import raw_folder
 from stages.proof.chain import CHAIN, IMAGES, Manifests, check_chain, read_manifests
 from stages.proof.claims import Job, check_extra, check_one, check_shards_known, claims, raw_jobs
+from stages.proof.mending import mend
 from stages.proof.rows import check_rows
 from stages.reporting import text
 
@@ -119,7 +120,7 @@ def run(params: VerifyParams, root: Root, machine: Machine) -> Report:
     told: list[str] = []
     if params.repair and verdict.findings:
         told += [f"found: {finding}" for finding in verdict.findings[:SHOWN]]
-        mended, failed = repair.mend(verdict.findings, root, machine)
+        mended, failed = mend(verdict.findings, root, machine)
         told += [*(f"mended: {what}" for what in mended), *(f"NOT mended: {what}" for what in failed)]
         verdict = inspect(params, root, machine)
     files = sum(checked.files for checked in verdict.by_folder.values())
