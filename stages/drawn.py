@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from manifests.columns import Schema, drawn_fields
+from manifests.columns import Schema
+from manifests.fields import drawn_fields
 from manifests.rows import AugmentedRow
 from stages.films.operations import DRAWN
 

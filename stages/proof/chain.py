@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from manifests import seal, store
 from manifests import verify as bytes_of
-from manifests.columns import ManifestError, Schema
+from manifests.checks import ManifestError
+from manifests.columns import Schema
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
 from manifests.verify import Finding
 from stages import paths

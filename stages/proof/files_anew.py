@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests import seal, store
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 from manifests.rows import NORMALIZED, AugmentedRow, NormalizedRow, SplitRow
 from manifests.shards import SHARDS, ImageFolder, prefix_of
 from manifests.verify import Finding

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from manifests import store
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 from manifests.shards import SHARDS, ImageFolder
 from stages import audit, augment, normalize, paths, split
 from stages.contract import CxrError, Params, StageError

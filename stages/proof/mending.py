@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 from manifests.verify import Finding
 from stages import paths
 from stages.contract import CxrError, Machine, Root

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests import store
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 from manifests.rows import NORMALIZED, SPLIT, AugmentedRow, ImageRow, NormalizedRow, SplitRow
 from manifests.shards import ImageFolder
 from stages import paths
