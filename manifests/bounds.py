@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 
 MOST_FOOTER_BYTES = 16_000_000  # ours have some thousands
 FLOOR = 64_000_000  # bytes that any manifest may unfold to

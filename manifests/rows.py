@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import pyarrow as pa
 
-from manifests.columns import Column, Schema, Spread
+from manifests.columns import Schema
+from manifests.fields import Column, Spread
 
 Split = Literal["train", "leak_probe", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "leak_probe", "val", "test")

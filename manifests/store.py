@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests import bounds
-from manifests.columns import ManifestError, Schema
+from manifests.checks import ManifestError
+from manifests.columns import Schema
 from manifests.seal import UNSEALED, seal
 
 Row = TypeVar("Row")

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests import seal, source, store
-from manifests.columns import ManifestError, Schema
+from manifests.checks import ManifestError
+from manifests.columns import Schema
 from manifests.shards import IMAGE, SHARDS
 
 Kind = Literal["raw", "manifest", "other", "shard", "image", "extra"]

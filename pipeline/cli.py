@@ -170,7 +170,7 @@ def _common_options(entry: Entry) -> list[click.Option]:
 
 def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
     def run(**options: Any) -> None:
-        from manifests.columns import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
+        from manifests.checks import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
         from pipeline.console import shown  # noqa: PLC0415 - not needed for help
         from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic, as above
         from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic, as above

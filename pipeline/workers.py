@@ -16,7 +16,8 @@ import joblib
 from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from pipeline.careful import Careful, arm, disarm, prepare, undisturbed
+from pipeline.careful import Careful
+from pipeline.watched import arm, disarm, prepare, undisturbed
 from stages.contract import CxrError, ParamsError, Retry, Track, heard, one
 
 Job = TypeVar("Job")

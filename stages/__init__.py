@@ -1,1 +1,1 @@
-"""What is done: six stages, and the rooms they draw on (films, learning, statistics, reporting)."""
+"""What is done: six stages, and the rooms they draw on (films, learning, statistics, reporting, proof)."""

@@ -29,7 +29,7 @@ from stages.contract import (
     begin,
     counts,
 )
-from stages.drawn import AUGMENTED
+from stages.drawn import AUGMENTED, drawn_column
 from stages.films import codec, geometry
 from stages.films.chain import Chain, Interpolation, Margins
 from stages.films.codec import Encoding
@@ -169,18 +169,9 @@ def table_of(
         "path": [path for film in films for path in paths_of(film, copies, params)],
         "copy": list(range(copies)) * len(films),
         "unfilled": pa.array(np.concatenate([of_film.unfilled for of_film in augmented])),
-        **{name: _drawn_column([of_film.drawn[name] for of_film in augmented]) for name in augmented[0].drawn},
+        **{name: drawn_column([of_film.drawn[name] for of_film in augmented]) for name in augmented[0].drawn},
     }
     return AUGMENTED.table_of(columns, len(images))
-
-
-def _drawn_column(of_films: Sequence[NDArray[Any]]) -> pa.Array:
-    """Return a drawn number's column: null for each film's original, then what was drawn for its copies."""
-    drawn = np.stack(of_films)
-    values = np.insert(drawn, 0, 0, axis=1)
-    original = np.zeros(values.shape, np.bool_)
-    original[:, 0] = True
-    return pa.array(values.ravel(), mask=original.ravel())
 
 
 def paths_of(film: NormalizedRow, images: int, params: AugmentParams) -> list[str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from manifests import store
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 from manifests.rows import PREDICTIONS
 from stages import paths
 from stages.contract import Root, StageError

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from manifests.columns import Column
+from manifests.fields import Column
 from stages.films import geometry
 from stages.films.frame import Frame, Matrix, Table
 from stages.films.words import Words

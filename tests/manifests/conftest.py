@@ -14,7 +14,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from manifests.columns import Column, Schema, Spread
+from manifests.columns import Schema
+from manifests.fields import Column, Spread
 from manifests.rows import SHA256, NormalizedRow
 
 # the same examples on every machine, and no clock: the cores are shared

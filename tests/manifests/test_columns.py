@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.columns import Column, ManifestError, Schema, Spread, columns_of, drawn_fields
+from manifests.checks import ManifestError
+from manifests.columns import Schema
+from manifests.fields import Column, Spread, columns_of, drawn_fields
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
 from stages.drawn import AUGMENTED
 

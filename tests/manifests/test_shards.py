@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests import shards
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 from manifests.rows import NORMALIZED, NormalizedRow
 from manifests.shards import IMAGE, SHARDS, ImageFolder, plan, rows_per_group, shard_name
 from stages.drawn import AUGMENTED

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manifests import store
-from manifests.columns import ManifestError, Schema
+from manifests.checks import ManifestError
+from manifests.columns import Schema
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT, NormalizedRow
 from manifests.store import Footer
 from stages.drawn import AUGMENTED

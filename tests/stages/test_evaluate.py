@@ -16,7 +16,8 @@ import torch
 from pydantic import ValidationError
 
 from manifests import store
-from manifests.columns import ManifestError, Schema
+from manifests.checks import ManifestError
+from manifests.columns import Schema
 from manifests.rows import NORMALIZED, PREDICTIONS, AugmentedRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
 from stages import evaluate, evaluation_report, paths, probe_summary, scoring

@@ -15,7 +15,8 @@ import torch
 from pydantic import ValidationError
 
 from manifests import store
-from manifests.columns import ManifestError, columns_of
+from manifests.checks import ManifestError
+from manifests.fields import columns_of
 from manifests.rows import NORMALIZED, AugmentedRow, ImageRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
 from stages import paths

@@ -22,6 +22,7 @@ from stages import audit, augment, folder, normalize, paths, split, verify
 from stages.augment import AugmentParams
 from stages.contract import Failure, Machine, Report, StageError
 from stages.drawn import AUGMENTED
+from stages.proof.chain import CHAIN
 from stages.verify import VerifyParams
 from tests.attacks import flips
 
@@ -253,7 +254,7 @@ def test_a_label_that_was_edited_is_found_even_under_a_new_seal(
     sealed: bool,  # noqa: FBT001
 ) -> None:
     was = files_of(made / "data")
-    schema = verify.CHAIN[name]
+    schema = CHAIN[name]
     table, footer = store.read_table(schema, made / name), store.read_footer(made / name)
     labels = table.column("label").to_pylist()
     labels[3] = "viral" if labels[3] != "viral" else "normal"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from manifests.columns import ManifestError
+from manifests.checks import ManifestError
 from manifests.rows import NORMALIZED, NormalizedRow
 from manifests.shards import ImageFolder
 from stages.contract import StageError

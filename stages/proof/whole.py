@@ -1,0 +1,114 @@
+"""Every image of a data set made anew: some films at a time, each raw film read and decoded once, and counted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.rows import AugmentedRow
+from manifests.shards import ImageFolder
+from stages import paths
+from stages.contract import Root, StageError
+from stages.drawn import AUGMENTED
+from stages.normalize import read_raw
+from stages.proof.remake import Film, Made, Replayed, read_stored, replay_film
+
+FILMS_PER_JOB = 48  # with 20 copies each about the images of one shard
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayJob:
+    """Some films, and their augmented rows as an Arrow stream: rows as objects would fill the parent's memory."""
+
+    films: tuple[Film, ...]
+    rows: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What came of a job."""
+
+    normalized: int = 0
+    augmented: int = 0
+    same: int = 0
+    redrawn: int = 0
+    copies: int = 0
+    problems: tuple[str, ...] = field(default=())
+
+
+def replay_job(job: ReplayJob, *, made: Made, raw: Path, root: Root) -> Tally:
+    """Make every image of some films anew, each raw film read and decoded once; return what came of it."""
+    rows = AUGMENTED.rows(unpacked(job.rows))
+    of_film: dict[str, list[AugmentedRow]] = {}
+    for row in rows:
+        of_film.setdefault(row.film_id, []).append(row)
+    normalized = ImageFolder(root / paths.NORMALIZED, made.normalize.layout)
+    augmented = ImageFolder(root / paths.AUGMENTED, made.augmented_layout)
+    stored = {**read_stored(normalized, [film.normalized for film in job.films]), **read_stored(augmented, rows)}
+    replayed: list[Replayed] = []
+    problems: list[str] = []
+    for film in job.films:
+        mine = of_film.get(film.normalized.film_id, [])
+        try:
+            data = read_raw(raw, film.divided)
+        except StageError as error:
+            problems.append(str(error))
+            continue
+        for one in replay_film(data, film, mine, made=made, stored=stored):
+            problems += [f"{one.row.path}: {one.problem()}"] if not one.same else []
+            replayed.append(one)
+    images = [(one, one.row) for one in replayed if isinstance(one.row, AugmentedRow)]
+    return Tally(
+        normalized=len(replayed) - len(images),
+        augmented=len(images),
+        same=sum(one.same for one in replayed),
+        redrawn=sum(one.redrawn for one, row in images if row.copy),
+        copies=sum(row.copy > 0 for _, row in images),
+        problems=tuple(problems),
+    )
+
+
+def packed(table: pa.Table) -> bytes:
+    """Return a table as an Arrow stream."""
+    stream = io.BytesIO()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table)
+    return stream.getvalue()
+
+
+def unpacked(data: bytes) -> pa.Table:
+    """Return the table of an Arrow stream."""
+    return pa.ipc.open_stream(data).read_all()
+
+
+def jobs_of(films: Sequence[Film], rows: pa.Table) -> list[ReplayJob]:
+    """Return a job for every few films, with their rows."""
+    ids = pa.array([film.normalized.film_id for film in films], pa.string())
+    position = pc.fill_null(pc.index_in(rows.column("film_id"), value_set=ids), -1).to_numpy()
+    order = np.argsort(position, kind="stable")
+    starts = np.searchsorted(position[order], np.arange(0, len(films) + FILMS_PER_JOB, FILMS_PER_JOB))
+    return [
+        ReplayJob(
+            tuple(films[first : first + FILMS_PER_JOB]),
+            packed(rows.take(order[starts[number] : starts[number + 1]])),
+        )
+        for number, first in enumerate(range(0, len(films), FILMS_PER_JOB))
+    ]
+
+
+def added(tallies: Sequence[Tally]) -> Tally:
+    """Return what came of several jobs together."""
+    return Tally(
+        normalized=sum(tally.normalized for tally in tallies),
+        augmented=sum(tally.augmented for tally in tallies),
+        same=sum(tally.same for tally in tallies),
+        redrawn=sum(tally.redrawn for tally in tallies),
+        copies=sum(tally.copies for tally in tallies),
+        problems=tuple(text for tally in tallies for text in tally.problems),
+    )
