@@ -14,8 +14,8 @@ def run() -> None:
     """Run the command line and end the process.
 
     Python's last act is to look through all objects for cycles, a quarter second for memory that the kernel takes
-    back at once: frozen, they are passed over. A run that was stopped skips all last acts: libraries that were cut
-    off while they loaded would complain of what they had begun.
+    back at once: frozen, they are passed over. A run that was stopped ends before modules are torn down: libraries
+    that were cut off while they loaded would complain of what they had begun.
     """
     atexit.register(gc.freeze)
     try:
@@ -23,6 +23,7 @@ def run() -> None:
     except SystemExit as end:
         stopping = sys.modules.get("pipeline.stopping")  # only what writes can be stopped: `--help` does without
         if stopping is not None and stopping.heard():
+            atexit._run_exitfuncs()  # loky's pool would be told of as leaked  # noqa: SLF001 - no other name calls them
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(int(end.code or 0))
