@@ -10,6 +10,11 @@ import sys
 from pipeline.cli import main
 
 
+def _freeze() -> None:
+    if "torch" not in sys.modules:  # its bindings count what is left at the end, and would complain
+        gc.freeze()
+
+
 def run() -> None:
     """Run the command line and end the process.
 
@@ -17,7 +22,7 @@ def run() -> None:
     back at once: frozen, they are passed over. A run that was stopped ends before modules are torn down: libraries
     that were cut off while they loaded would complain of what they had begun.
     """
-    atexit.register(gc.freeze)
+    atexit.register(_freeze)
     try:
         main(prog_name="cxr-pipeline")
     except SystemExit as end:
