@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from shutil import copytree
 
 import pyarrow.parquet as pq
 import pytest
@@ -46,6 +49,15 @@ def test_every_file_is_one_row_and_every_usable_film_has_a_split(whole: Path) ->
     assert {row.path for row in audited if row.status == "ok"} == {
         row.path for row in store.read(SPLIT, whole / paths.SPLIT)
     }
+
+
+def test_a_process_that_trained_ends_without_a_word_on_standard_error(whole: Path, tmp_path: Path) -> None:
+    """Libraries that are torn down the wrong way complain, after the last line of the command."""
+    copytree(whole / "data", tmp_path / "data")
+    command = [sys.executable, "-m", "pipeline", "train", "--root", str(tmp_path), "--network", "residual"]
+    ended = subprocess.run([*command, "--epochs", "1", "--device", "cpu"], check=True, capture_output=True, text=True)
+    assert ended.stderr == ""
+    assert "train: " in ended.stdout
 
 
 def test_augmented_images_are_training_films_times_copies_plus_one(whole: Path) -> None:
