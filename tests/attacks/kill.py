@@ -364,7 +364,7 @@ def attack(project: Project, folder: Path, *, number: int, signals: int, seed: i
         rows += [
             (f"{name}s", len(of_name)),
             ("  ended by it, exit code 1, one line", sum(len(stop.lines) == 1 for stop in hit)),
-            ("  slowest end, seconds", round(max(stop.seconds for stop in of_name), 2)),
+            ("  slowest end, seconds", round(max((stop.seconds for stop in of_name), default=0.0), 2)),
             ("  temporary files, processes left", (sum(s.files for s in of_name), sum(s.processes for s in of_name))),
         ]
     rows.append(("a second run is told", refused(project)))
