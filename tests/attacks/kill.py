@@ -280,7 +280,9 @@ def _mount(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 def full_disk(project: Project, folder: Path) -> tuple[str, bool, bool]:
     """Return what a run says whose disk is full, whether all was as before, and whether it ends well given room."""
-    with small_disk(folder, 1_000_000) as remount:
+    files = sum(path.stat().st_size for path in project.root.rglob("*") if path.is_file())
+    roomy_kb = max(1_000_000, 20 * files // 1024)  # the copies below are far more, and larger
+    with small_disk(folder, roomy_kb) as remount:
         moved = Project(folder, project.jobs)
         shutil.copytree(project.root / "data", folder / "data")
         used = shutil.disk_usage(folder).used // 1024
@@ -288,7 +290,7 @@ def full_disk(project: Project, folder: Path) -> tuple[str, bool, bool]:
         before = moved.digest()
         said = moved.run("augment", "--copies", "50", "--quality", "100", code=1).strip()
         whole = moved.digest() == before and not moved.unfinished()
-        remount("size=1000000k")
+        remount(f"size={roomy_kb}k")
         moved.run("augment", "--copies", "50", "--quality", "100")
         after = moved.digest()
         moved.clear("augment")
