@@ -26,7 +26,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 P = TypeVar("P", bound="Params")
 
-Root = Path  # the folder that every path of DESIGN's table lies under
+Root = Path  # the folder that every path of `stages.paths` lies under
 
 
 class CxrError(Exception):

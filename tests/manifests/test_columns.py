@@ -208,7 +208,7 @@ def test_every_manifest_begins_with_the_columns_that_other_tools_rely_on(schema:
 
 
 def test_the_augmented_manifest_has_the_promised_columns() -> None:
-    """These names are the contract with other tools (DESIGN 5)."""
+    """These names are the contract with other tools."""
     assert {"copy", "angle_deg", "zoom", "flipped", "brightness", "unfilled", "shard", "index", "sha256"} | {
         "encoded_bytes"
     } <= set(AUGMENTED.arrow.names)
