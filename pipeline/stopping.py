@@ -15,8 +15,7 @@ from typing import NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DEADLINE_S = 1.5
 
-
-_heard: list[int] = []
+_heard: list[int] = []  # by this process: none, or the one that ends it
 
 
 class Stopped(KeyboardInterrupt):
@@ -75,9 +74,9 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _enforce(ear: socket.socket, over: threading.Event, end: Callable[[str], None]) -> None:
     with ear:
-        heard = [number for number in ear.recv(16) if number in SIGNALS]
-    if heard and not over.wait(DEADLINE_S):
-        end(signal.Signals(heard[0]).name)
+        woken_by = [number for number in ear.recv(16) if number in SIGNALS]
+    if woken_by and not over.wait(DEADLINE_S):
+        end(signal.Signals(woken_by[0]).name)
         os._exit(1)
 
 

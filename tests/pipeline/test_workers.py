@@ -235,3 +235,12 @@ def test_a_run_that_ends_hides_the_stumble_of_lokys_thread_and_no_other(
     workers.end(under_way)
     assert len(heard_of) == told
     assert threading.excepthook == heard_of.append
+
+
+def test_dismissed_workers_are_gone_and_others_take_their_place() -> None:
+    for _ in range(2):
+        assert list(_workers("loky")(square, [1, 2, 3, 4])) == [1, 4, 9, 16]
+        assert multiprocessing.active_children()
+        workers.dismiss()
+        assert not multiprocessing.active_children()
+    workers.dismiss()  # of nobody

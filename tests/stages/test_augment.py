@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 from collections import Counter
@@ -387,3 +388,32 @@ def test_a_normalized_film_that_is_no_image_of_the_frame_ends_the_run_in_one_lin
     film, *_ = store.read(NORMALIZED, project / paths.NORMALIZED_MANIFEST)
     with pytest.raises(StageError, match="run normalize again"):
         augment.pixels_of(film, encoded, Frame(height=32, width=40))
+
+
+def test_every_shard_is_on_the_disk_before_a_manifest_claims_it(
+    project: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers leave them unflushed."""
+    flushed: list[str] = []
+    manifest = project / paths.AUGMENTED_MANIFEST
+
+    def note(path: Path) -> None:
+        assert not manifest.exists()
+        flushed.append(path.name)
+
+    monkeypatch.setattr("manifests.shards.flush", note)
+    augment.run(FEW, project, machine)
+    assert sorted(flushed) == sorted(store.read_footer(manifest).files)
+    assert flushed
+
+
+def test_a_disk_that_refuses_a_shard_ends_the_run_without_a_manifest(
+    project: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("manifests.shards.flush", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        augment.run(FEW, project, machine)
+    assert not (project / paths.AUGMENTED_MANIFEST).exists()
