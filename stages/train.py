@@ -78,6 +78,7 @@ class Sources:
         normalized_folder: where the films lie.
         digests: sha256 of both manifests, by path under the root.
         split: what was drawn, and how val was held out.
+        normalization: the parameters by which the films came into the frame.
     """
 
     classes: tuple[str, ...]
@@ -89,6 +90,7 @@ class Sources:
     normalized_folder: ImageFolder
     digests: Mapping[str, str]
     split: Mapping[str, str]
+    normalization: Mapping[str, Any]
 
 
 def read_sources(root: Root) -> Sources:
@@ -111,6 +113,7 @@ def read_sources(root: Root) -> Sources:
         normalized_folder=ImageFolder(root / paths.NORMALIZED, normalized.params["layout"]),
         digests={path: store.file_sha256(root / path) for path in MANIFESTS},
         split=how_divided(normalized.facts),
+        normalization=normalized.params,
     )
     check(sources)
     return sources
@@ -211,6 +214,7 @@ def learn(params: TrainParams, sources: Sources, machine: Machine) -> tuple[Chec
             "val_accuracy": repr(fitted.best.val_accuracy),
             "params": params.model_dump_json(),
             "sources": json.dumps(sources.digests),
+            "normalization": json.dumps(sources.normalization, sort_keys=True),
         },
     )
     return trained, fitted, {"parameters": networks.count_parameters(network), **loop.used(device)}
