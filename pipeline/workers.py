@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -54,6 +54,7 @@ class Workers:
         unit: str = "files",
         weigh: Callable[[Job], int] = one,
         retry: Retry[Job] | None = None,
+        within: Callable[..., None] | None = None,
     ) -> Iterator[Result]:
         """Yield what `work` makes of each job, in their order; what comes before its turn waits.
 
@@ -64,7 +65,7 @@ class Workers:
         weights = [weigh(job) for job in listed]
         early: dict[int, Result] = {}
         turn = 0
-        with self.track(sum(weights), unit=unit) as advance:
+        with self.track(sum(weights), unit=unit) if within is None else nullcontext(within) as advance:
             for index, result in self._run(work, listed, retry):
                 early[index] = result
                 advance(weights[index])

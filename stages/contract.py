@@ -108,7 +108,8 @@ class FanOut(Protocol):
     """Apply work to every job, in parallel or not; results come in the order of the jobs, each as soon as it can.
 
     `weigh` tells how many `unit`s a job holds, for the progress bar alone. `retry` tells how a job goes on without
-    a film that ends its process; without it, such a film ends the run.
+    a film that ends its process; without it, such a film ends the run. `within` tells of progress to a bar that is
+    shown already, in place of one of its own.
     """
 
     def __call__(  # noqa: D102 - the class says it
@@ -119,6 +120,7 @@ class FanOut(Protocol):
         unit: str = "files",
         weigh: Callable[[Job], int] = one,
         retry: Retry[Job] | None = None,
+        within: Callable[..., None] | None = None,
     ) -> Iterable[Result]: ...
 
 
@@ -133,6 +135,10 @@ class Track(Protocol):
     ) -> AbstractContextManager[Callable[..., None]]: ...
 
 
+def _unheard(_results: bytes) -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What the machine offers a run. Nothing in here may change output bytes beyond rounding on a device.
@@ -144,6 +150,7 @@ class Machine:
         raw: where the raw films lie, if not where the parameters or the audit say.
         ahead: keeps the films that one stage decodes for the next, where both are one run.
         sections: what params.yaml says of each stage, for a tool that runs stages anew.
+        results: takes lines of results for standard output, as they come.
     """
 
     fan_out: FanOut
@@ -152,6 +159,7 @@ class Machine:
     raw: Path | None = None
     ahead: Ahead | None = None
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    results: Callable[[bytes], None] = _unheard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +197,8 @@ class Stage(Generic[P]):
         run: does the work.
         writes_if: the parameter without which it writes nothing; empty where it always writes.
         arguments: the parameter, a tuple of words, that the command takes without a flag; empty where there is none.
+        results_to: the parameter that names the file of its results; where that is not given, they alone go to
+            standard output, and all else that the command says to standard error. Empty where there are none.
     """
 
     name: str
@@ -198,6 +208,7 @@ class Stage(Generic[P]):
     run: Callable[[P, Root, Machine], Report]
     writes_if: str = ""
     arguments: str = ""
+    results_to: str = ""
 
 
 def counts(values: Iterable[Any]) -> dict[str, int]:
