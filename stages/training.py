@@ -1,0 +1,217 @@
+"""How a training run is put together: the device, the network, the sets, and what is known of them afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from manifests.store import TOOL_VERSION
+from stages import paths
+from stages.augment_params import AugmentParams
+from stages.contract import Machine, Root, StageError
+from stages.learning import batches, devices, live, loop, networks, ranks, residence
+from stages.learning.checkpoint import Checkpoint
+from stages.learning.online import OnlineSource
+from stages.learning.order import Places, in_order
+from stages.learning.plan import Fitted, Recipe, Sets, Site
+from stages.learning.prediction import SCORING_BATCH
+from stages.learning.progress import Found, Keeper
+from stages.learning.schedule import scaled_rate
+from stages.stored import StoredImages
+from stages.train_sources import Sources
+
+if TYPE_CHECKING:
+    import torch
+
+    from stages.train import TrainParams
+
+NOT_OF_THE_RECIPE = {"network", "initialisation", "augment", "scale_learning_rate", "deterministic"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a run came to.
+
+    Attributes:
+        checkpoint: the network.
+        fitted: how it went.
+        images: shown in an epoch.
+        used: what it ran on, by name.
+        keeper: of the state that is of no use once the network is written.
+        lines: what the user should read.
+    """
+
+    checkpoint: Checkpoint
+    fitted: Fitted
+    images: int
+    used: Mapping[str, Any]
+    keeper: Keeper
+    lines: Sequence[str]
+
+
+def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -> Trained:
+    """Train a network as the parameters say.
+
+    Raises:
+        StageError: where the device is missing, the memory is too small, or a loss is no number.
+        ManifestError: where a file that an image lies in is missing.
+    """
+    how = machine.training
+    device = devices.device_for(machine.device, local_rank=how.local_rank)
+    with ExitStack() as stack:
+        stack.enter_context(devices.deterministic(params.deterministic))
+        group = stack.enter_context(ranks.together(how.rank, how.ranks, device))
+        network = networks.initialised(
+            params.network, sources.frame, len(sources.classes), how=params.initialisation, seed=params.seed
+        )
+        placed = _Placed.of(params, sources, machine, device)
+        mean, std = batches.pixel_statistics(
+            grey for grey, _ in placed.sets.train.batches(in_order(len(placed.sets.train), SCORING_BATCH))
+        )
+        keeper, lines = _keeper(params, sources, root), list(placed.lines)
+        recipe = _recipe(params)
+        log = live.logs(root / paths.TRAIN_LOG, root / paths.TRAIN_STEPS, how.tensorboard) if group.first else None
+        site = Site(
+            device=device,
+            ranks=group,
+            keeper=keeper,
+            found=(lambda: None) if how.anew else partial(_found, keeper, lines),
+            save_every_s=how.save_every_s,
+            advance=stack.enter_context(machine.track(recipe.epochs * placed.images_per_epoch, unit="images")),
+            log=stack.enter_context(log) if log is not None else (lambda _: None),
+        )
+        fitted = loop.fit(network, placed.sets, recipe, site, mean=mean, std=std)
+    trained = Checkpoint(
+        network_name=params.network,
+        classes=sources.classes,
+        frame=sources.frame,
+        mean=mean,
+        std=std,
+        network=network,
+        facts=_facts(params, sources, fitted),
+    )
+    used = {
+        "parameters": networks.count_parameters(network),
+        "residence": placed.residence,
+        "processes": how.ranks,
+        **devices.used(device),
+    }
+    return Trained(
+        checkpoint=trained,
+        fitted=fitted,
+        images=len(placed.sets.augmented),
+        used=used,
+        keeper=keeper,
+        lines=lines,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """The sets, where they lie, and what the user should know of that."""
+
+    sets: Sets
+    residence: str
+    lines: Sequence[str]
+
+    @classmethod
+    def of(cls, params: TrainParams, sources: Sources, machine: Machine, device: torch.device) -> _Placed:
+        """Load the sets, or get ready to read them as they are shown."""
+        augmented = sources.augmented
+        stored = [images for images in (augmented, sources.train, sources.val) if images is not None]
+        needed = sum(map(len, stored)) * sources.frame.pixels
+        where = residence.choose(machine.training.residence, needed, device)
+
+        def place(images: StoredImages) -> Any:
+            return residence.placed(
+                images, sources.frame, where, device, window=params.shuffle_window, track=machine.track
+            )
+
+        train, val = place(sources.train), place(sources.val)
+        if augmented is not None:
+            sets = Sets(
+                augmented=place(augmented),
+                train=train,
+                val=val,
+                shards=augmented.shards,
+                names=partial(_paths, augmented, images_per_film=1),
+            )
+            return cls(sets, where, ())
+        online, lines = _online(sources, machine, train, where)
+        sets = Sets(
+            augmented=online,
+            train=train,
+            val=val,
+            shards=np.arange(len(online)),
+            names=partial(_paths, sources.train, images_per_film=len(online) // len(train)),
+        )
+        return cls(sets, where, lines)
+
+    @property
+    def images_per_epoch(self) -> int:
+        """How many images are shown or scored."""
+        return len(self.sets.augmented) + len(self.sets.train) + len(self.sets.val)
+
+
+def _paths(images: StoredImages, chosen: Places, *, images_per_film: int) -> list[str]:
+    return [place.path for place in images.places(chosen // images_per_film)]
+
+
+def _online(sources: Sources, machine: Machine, films: Any, where: str) -> tuple[OnlineSource, list[str]]:
+    """Return the training films with copies drawn anew for every epoch, and by whose recipe."""
+    if where == "stream":
+        raise StageError(
+            "augment online: the films must lie in memory, and they do not fit; train on the stored images"
+        )
+    told = sources.augmentation
+    lines = [] if told is not None else [f"{paths.AUGMENTED}: not there; copies are drawn by augment's parameters"]
+    recipe = AugmentParams.model_validate(machine.sections.get("augment", {}) if told is None else told)
+    film_ids = sources.train.table.column("film_id").to_pylist()
+    online = OnlineSource(
+        films.images.to(films.device), films.labels, film_ids, chain=recipe.chain(sources.frame), copies=recipe.copies
+    )
+    return online, lines
+
+
+def _recipe(params: TrainParams) -> Recipe:
+    told = params.model_dump(exclude=NOT_OF_THE_RECIPE)
+    rate = scaled_rate(params.learning_rate, params.batch_size, how=params.scale_learning_rate)
+    return Recipe(**{**told, "learning_rate": rate})
+
+
+def _keeper(params: TrainParams, sources: Sources, root: Root) -> Keeper:
+    """Return the keeper of the run's state, which knows what decides the weights."""
+    run = {
+        **{name: json.dumps(value) for name, value in params.model_dump(mode="json").items()},
+        **sources.digests,
+        "version of cxr-pipeline": TOOL_VERSION,
+        "version of torch": devices.torch_version(),
+    }
+    return Keeper(root / paths.TRAIN_STATE, run)
+
+
+def _found(keeper: Keeper, lines: list[str]) -> Found | None:
+    """Return the state of a stopped run; None where there is none that this run can go on from, which is said."""
+    try:
+        return keeper.find()
+    except StageError as error:
+        lines.append(f"{paths.TRAIN_STATE}: a stopped run's state is left behind, for {error}; training began anew")
+        return None
+
+
+def _facts(params: TrainParams, sources: Sources, fitted: Fitted) -> dict[str, str]:
+    """Return what the network's file says of it beside what one must know to use it."""
+    return {
+        "initialisation": params.initialisation,
+        "epoch": str(fitted.best.epoch),
+        "val_accuracy": repr(fitted.best.val_accuracy),
+        "params": params.model_dump_json(),
+        "sources": json.dumps(sources.digests),
+        "normalization": json.dumps(sources.normalization, sort_keys=True),
+    }
