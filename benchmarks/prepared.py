@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,12 @@ class Films:
     def majority(self) -> float:
         """The share of the most frequent class."""
         return float(np.bincount(self.labels).max() / len(self))
+
+
+def versions() -> str:
+    """Return what learns, in a line."""
+    packages = ("torch", "numpy", "opencv-python-headless")
+    return f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in packages)}."
 
 
 @contextmanager
