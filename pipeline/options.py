@@ -113,6 +113,7 @@ def _training_options() -> list[click.Option]:
         click.Option(
             ["--tensorboard"],
             type=LocalFolder(),
+            show_default="none",
             help="Write TensorBoard's event files into this folder as well (extra tensorboard).",
         ),
     ]
