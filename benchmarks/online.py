@@ -31,7 +31,7 @@ from manifests import store  # noqa: E402 - as above
 from manifests.shards import ImageFolder  # noqa: E402 - as above
 from pipeline.workers import Workers  # noqa: E402 - as above
 from stages import augment, paths  # noqa: E402 - as above
-from stages.augment_params import AugmentParams
+from stages.augment_params import AugmentParams  # noqa: E402 - as above
 from stages.contract import Machine  # noqa: E402 - as above
 from stages.drawn import AUGMENTED  # noqa: E402 - as above
 from stages.films.codec import decode  # noqa: E402 - as above

@@ -114,5 +114,5 @@ STAGE = Stage(
     reads=(paths.AUGMENTED, paths.NORMALIZED),
     writes=(paths.MODEL, paths.TRAIN_SUMMARY, paths.TRAIN_LOG, paths.TRAIN_STEPS),
     run=run,
-    goes_on="it goes on from the state that was saved last",
+    goes_on="it goes on from the state saved last, if there is one",
 )
