@@ -142,6 +142,7 @@ class Training:
         save_every_s: seconds between two saved states.
         anew: whether a stopped run's state is left behind.
         tensorboard: a folder for TensorBoard's event files; None for none.
+        compiled: whether the network is compiled first: a slow start, faster steps.
         rank: this process among all that train together, from 0: the first one writes and speaks.
         ranks: how many there are.
         local_rank: this process among those of its machine, from 0.
@@ -151,6 +152,7 @@ class Training:
     save_every_s: float = 60.0
     anew: bool = False
     tensorboard: Path | None = None
+    compiled: bool = False
     rank: int = 0
     ranks: int = 1
     local_rank: int = 0

@@ -75,7 +75,7 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
             grey for grey, _ in placed.sets.train.batches(in_order(len(placed.sets.train), SCORING_BATCH))
         )
         keeper, lines = _keeper(params, sources, root), list(placed.lines)
-        recipe = _recipe(params)
+        recipe = recipe_of(params)
         log = live.logs(root / paths.TRAIN_LOG, root / paths.TRAIN_STEPS, how.tensorboard) if group.first else None
         site = Site(
             device=device,
@@ -83,6 +83,7 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
             keeper=keeper,
             found=(lambda: None) if how.anew else partial(_found, keeper, lines),
             save_every_s=how.save_every_s,
+            compiled=how.compiled,
             advance=stack.enter_context(machine.track(recipe.epochs * placed.images_per_epoch, unit="images")),
             log=stack.enter_context(log) if log is not None else (lambda _: None),
         )
@@ -179,7 +180,8 @@ def _online(sources: Sources, machine: Machine, films: Any, where: str) -> tuple
     return online, lines
 
 
-def _recipe(params: TrainParams) -> Recipe:
+def recipe_of(params: TrainParams) -> Recipe:
+    """Return how the loop trains, the learning rate scaled as asked."""
     told = params.model_dump(exclude=NOT_OF_THE_RECIPE)
     rate = scaled_rate(params.learning_rate, params.batch_size, how=params.scale_learning_rate)
     return Recipe(**{**told, "learning_rate": rate})

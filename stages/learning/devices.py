@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from stages.contract import StageError
 
@@ -87,6 +88,16 @@ def _left_in_container() -> Iterator[int]:
             yield int((CGROUP / limit).read_text()) - int((CGROUP / usage).read_text())
         except (OSError, ValueError):  # no such limit: `max`, or no cgroup of this version
             continue
+
+
+def ready(network: nn.Module, device: torch.device, *, compiled: bool) -> nn.Module:
+    """Return the network as steps call it: compiled on request, and on CUDA recorded as a graph that is replayed."""
+    if not compiled:
+        return network
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    # static shapes: an epoch has two, that of its batches and that of its last one
+    made: nn.Module = torch.compile(network, dynamic=False, mode=mode)  # type: ignore[assignment]
+    return made
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from stages.contract import StageError
+from stages.learning import devices
 from stages.learning.batches import standardised
 from stages.learning.networks import seeded
 from stages.learning.order import Places, batches, epoch_order, in_order
@@ -78,7 +79,7 @@ class _Run:
         self.saver = Saver(self._save, site.save_every_s)
         self.updater = Updater(
             network=network,
-            joined=site.ranks.joined(network, site.device),
+            joined=devices.ready(site.ranks.joined(network, site.device), site.device, compiled=site.compiled),
             optimizer=optimizer_of(network, recipe.optimizer, recipe.weight_decay, recipe.momentum),
             schedule=Schedule(
                 shape=recipe.schedule, learning_rate=recipe.learning_rate, warm_up=recipe.warm_up, updates=updates

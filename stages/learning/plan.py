@@ -69,6 +69,7 @@ class Site:
         keeper: keeps the state; None where none is wanted.
         found: returns the state of a stopped run that this one goes on from; None where there is none.
         save_every_s: seconds between two states.
+        compiled: whether the network is compiled for its steps.
         advance: is told of images, with a text.
         log: is told of every line of the logs.
     """
@@ -78,6 +79,7 @@ class Site:
     keeper: Keeper | None = None
     found: Callable[[], Found | None] = lambda: None
     save_every_s: float = 60.0
+    compiled: bool = False
     advance: Advance = lambda *_: None
     log: Callable[[Epoch | Step], None] = lambda _: None
 
