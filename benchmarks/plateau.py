@@ -25,12 +25,11 @@ from benchmarks.prepared import SHARED, Films, films_of, prepared, silent, versi
 from benchmarks.throughput import machine, markdown  # noqa: E402 - as above
 from pipeline.workers import Workers  # noqa: E402 - as above
 from stages.contract import Machine  # noqa: E402 - as above
-from stages.reporting.plots import STYLE, look_of  # noqa: E402 - as above
+from stages.reporting.plots import DASHES, STYLE, look_of  # noqa: E402 - as above
 
 HEIGHT, WIDTH = 96, 112  # 512 features enter alexnet's first linear layer
 GRADIENTS = ("gradient: first weights", "last weights", "last biases")
 LAYERS = (*(f"convolution {number}" for number in range(1, 6)), *(f"linear {number}" for number in range(1, 4)))
-COLUMNS = {"AdamW, batches of 300": AT_300, "the first and the last start, otherwise": OTHERS}
 ON_PAPER: Mapping[str, Any] = {  # no page to follow: a sheet of its own
     **dict.fromkeys(("axes.labelcolor", "legend.labelcolor", "text.color", "xtick.color", "ytick.color"), "#222222"),
     "axes.edgecolor": "#888888",
@@ -55,7 +54,7 @@ def main() -> None:
     print(f"{machine()}\n\n{versions()}\n\n{facts(task)}\n")
     print(start_table(runs, val.majority), layer_table(runs), sep="\n\n")
     if options.plot:
-        plot(runs, val.majority, options.plot)
+        plot(runs, (train.majority, val.majority), options.plot)
 
 
 def _options() -> argparse.Namespace:
@@ -124,7 +123,7 @@ def by_arm(runs: Sequence[Run]) -> dict[Arm, list[Run]]:
     return {arm: of_arm for arm, of_arm in found.items() if of_arm}
 
 
-def plot(runs: Sequence[Run], majority: float, path: Path) -> None:
+def plot(runs: Sequence[Run], majorities: tuple[float, float], path: Path) -> None:
     """Draw accuracy on the batches and on val, and the logits' spread, over the updates: a line per seed."""
     import matplotlib as mpl
 
@@ -134,31 +133,39 @@ def plot(runs: Sequence[Run], majority: float, path: Path) -> None:
     settings: Any = {**STYLE, **ON_PAPER}
     with mpl.rc_context(settings):
         figure, panels = plt.subplots(3, 2, figsize=(9, 9), sharex=True, sharey="row", layout="constrained")
-        for column, (title, arms) in enumerate(COLUMNS.items()):
-            for arm, of_arm in by_arm([run for run in runs if run.arm in arms]).items():
-                draw(panels[:, column], arm, of_arm)
-            panels[0, column].set_title(title, loc="left", fontsize=10)
-            panels[2, column].set(xlabel="updates", yscale="log")
-            for panel in panels[:2, column]:
-                panel.axhline(majority, color="#222222", linewidth=1, linestyle=(0, (4, 3)))
+        for column, arms in enumerate((AT_300, OTHERS)):
+            for panel, majority in zip(panels[:, column], majorities, strict=False):
+                panel.axhline(majority, color="#222222", linewidth=1, linestyle=DASHES)
+            for arm, of_arm in by_arm(runs).items():
+                if arm in arms:
+                    draw(panels[:, column], arm, of_arm)
             for panel in panels[:, column]:
                 panel.grid(visible=True)
-            panels[1, column].legend(loc="lower right")
+            panels[2, column].set(xlabel="updates", yscale="log")
+            panels[0, column].legend(
+                *panels[1, column].get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0, 1), ncols=2
+            )
         panels[0, 0].set(ylabel="accuracy on the batches\n(mean of 10)")
         panels[1, 0].set(ylabel="accuracy on validation films")
-        panels[2, 0].set(ylabel="SD of the logits\nover validation films")
+        panels[2, 0].set(ylabel="SD of the logits over validation films")
+        panels[2, 0].yaxis.set_major_formatter("{x:g}")
         figure.savefig(path, metadata={"Date": None, "Creator": None} if path.suffix == ".svg" else {})
 
 
 def draw(panels: Sequence[Any], arm: Arm, runs: Sequence[Run]) -> None:
-    """Draw a start's runs, each a line, into the three panels of a column."""
-    look = look_of((*AT_300, *OTHERS).index(arm) % len(AT_300), arm.name)
+    """Draw a start's runs, each a line, into the three panels of a column: SGD dashed."""
+    alike = next(
+        place
+        for place, other in enumerate(AT_300)
+        if (other.initialisation, other.input) == (arm.initialisation, arm.input)
+    )
+    look = {**look_of(alike, arm.name), "linestyle": DASHES if arm.optimizer == "sgd" else "-", "linewidth": 1.2}
     for run in runs:
         means = np.convolve(run.accuracy, np.ones(10) / 10, mode="valid")
-        panels[0].plot(np.arange(len(means)) + 10, means, color=look["color"], linewidth=1.2)
+        panels[0].plot(np.arange(len(means)) + 10, means, **{**look, "marker": None})
         for panel, values in ((panels[1], run.val_accuracy), (panels[2], run.val_spread)):
-            panel.plot(run.looks, values, **look, linewidth=1.2, markersize=4)
-        look = {**look, "label": None}
+            panel.plot(run.looks, values, **look, markersize=4)
+        look["label"] = None
 
 
 if __name__ == "__main__":
