@@ -10,6 +10,7 @@ from manifests import store
 from stages import paths
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.leaks import leak_warning
+from stages.learning.names import NetworkName
 from stages.train_sources import absent, read_sources
 from stages.train_summary import remarks, summary
 
@@ -17,10 +18,16 @@ from stages.train_summary import remarks, summary
 class TrainParams(Params):
     """Which network learns, and how."""
 
-    network: Literal["alexnet", "cifar", "residual"] = Field(
+    network: NetworkName = Field(
         "alexnet",
         description="alexnet: network B of 2020; cifar: network A of 2020 (312 million weights at 256x300, "
-        "over 5 GB of memory); residual: a small residual network with batch norm.",
+        "over 5 GB of memory); residual: a small residual network with batch norm; torchvision:NAME: any of its "
+        "classification models, for one channel. `cxr-pipeline networks` lists them.",
+    )
+    weights: str = Field(
+        "",
+        description="File of first weights: a state dict of torchvision (.pth), or .safetensors; none for weights "
+        "drawn anew.",
     )
     augment: Literal["stored", "online"] = Field(
         "stored",

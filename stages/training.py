@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,23 +17,27 @@ from manifests.store import TOOL_VERSION
 from stages import paths
 from stages.augment_params import AugmentParams
 from stages.contract import Machine, Root, StageError
-from stages.learning import batches, devices, live, loop, networks, ranks, residence
+from stages.learning import batches, devices, live, loop, networks, ranks, residence, weights
 from stages.learning.checkpoint import Checkpoint
+from stages.learning.failures import explained
+from stages.learning.footprint import Footprint, footprint
 from stages.learning.online import OnlineSource
 from stages.learning.order import Places, in_order
 from stages.learning.plan import Fitted, Recipe, Sets, Site
 from stages.learning.prediction import SCORING_BATCH
 from stages.learning.progress import Found, Keeper
+from stages.learning.room import at_hand
 from stages.learning.schedule import scaled_rate
 from stages.stored import StoredImages
 from stages.train_sources import Sources
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from stages.train import TrainParams
 
-NOT_OF_THE_RECIPE = {"network", "initialisation", "augment", "scale_learning_rate", "deterministic"}
+NOT_OF_THE_RECIPE = {"network", "weights", "initialisation", "augment", "scale_learning_rate", "deterministic"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +72,14 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
     device = devices.device_for(machine.device, local_rank=how.local_rank)
     with ExitStack() as stack:
         stack.enter_context(devices.deterministic(params.deterministic))
+        _require_room(params, sources, device)
         group = stack.enter_context(ranks.together(how.rank, how.ranks, device))
-        network = networks.initialised(
-            params.network, sources.frame, len(sources.classes), how=params.initialisation, seed=params.seed
-        )
+        network, of_weights, lines = _begun(params, sources)
         placed = _Placed.of(params, sources, machine, device)
         mean, std = batches.pixel_statistics(
             grey for grey, _ in placed.sets.train.batches(in_order(len(placed.sets.train), SCORING_BATCH))
         )
-        keeper, lines = _keeper(params, sources, root), list(placed.lines)
+        keeper, lines = _keeper(params, sources, root, of_weights), [*lines, *placed.lines]
         recipe = recipe_of(params)
         log = live.logs(root / paths.TRAIN_LOG, root / paths.TRAIN_STEPS, how.tensorboard) if group.first else None
         site = Site(
@@ -87,7 +92,8 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
             advance=stack.enter_context(machine.track(recipe.epochs * placed.images_per_epoch, unit="images")),
             log=stack.enter_context(log) if log is not None else (lambda _: None),
         )
-        fitted = loop.fit(network, placed.sets, recipe, site, mean=mean, std=std)
+        with explained(partial(_would_fit, params, sources, device)):
+            fitted = loop.fit(network, placed.sets, recipe, site, mean=mean, std=std)
     trained = Checkpoint(
         network_name=params.network,
         classes=sources.classes,
@@ -95,7 +101,7 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
         mean=mean,
         std=std,
         network=network,
-        facts=_facts(params, sources, fitted),
+        facts={**_facts(params, sources, fitted), **({"weights_sha256": of_weights} if of_weights else {})},
     )
     used = {
         "parameters": networks.count_parameters(network),
@@ -187,11 +193,57 @@ def recipe_of(params: TrainParams) -> Recipe:
     return Recipe(**{**told, "learning_rate": rate})
 
 
-def _keeper(params: TrainParams, sources: Sources, root: Root) -> Keeper:
+def _begun(params: TrainParams, sources: Sources) -> tuple[nn.Module, str, list[str]]:
+    """Return the network with its first weights, the sha256 of the file that they are from, and what it lacked."""
+    name, frame, classes = params.network, sources.frame, len(sources.classes)
+    if not params.weights:
+        return networks.initialised(name, frame, classes, how=params.initialisation, seed=params.seed), "", []
+    file = Path(params.weights)
+    begun = weights.from_file(name, frame, classes, how=params.initialisation, seed=params.seed, file=file)
+    return begun.network, begun.sha256, list(begun.remarks)
+
+
+def _footprint(params: TrainParams, sources: Sources, device: torch.device) -> Footprint:
+    return footprint(
+        networks.blank(params.network, sources.frame, len(sources.classes)),
+        sources.frame,
+        math.ceil(params.batch_size / params.accumulation),
+        optimizer=params.optimizer,
+        momentum=params.momentum,
+        averaged=params.ema_decay > 0,
+        device=device.type,
+    )
+
+
+def _require_room(params: TrainParams, sources: Sources, device: torch.device) -> None:
+    """Refuse, before anything is loaded, what cannot fit: a host that runs out of memory kills without a word.
+
+    Raises:
+        StageError: saying what would fit.
+    """
+    takes, room = _footprint(params, sources, device), at_hand(device)
+    if takes.total > room.free:
+        raise StageError(
+            f"network {params.network}: a step takes about {takes.total / 1e9:.1f} GB, and {room.free / 1e9:.1f} GB are "
+            f"free of {room.what}; {_would_fit(params, sources, device)}"
+        )
+
+
+def _would_fit(params: TrainParams, sources: Sources, device: torch.device) -> str:
+    """Say which batch would fit into the memory that is free, or that none does."""
+    largest = _footprint(params, sources, device).largest_batch(at_hand(device).free)
+    if not largest:
+        return "not even one image at a time would fit; take a smaller network (`cxr-pipeline networks`)"
+    parts = math.ceil(params.batch_size / largest)
+    return f"batch_size {largest} would fit, or the same batch with accumulation {max(2, parts)}"
+
+
+def _keeper(params: TrainParams, sources: Sources, root: Root, of_weights: str) -> Keeper:
     """Return the keeper of the run's state, which knows what decides the weights."""
     run = {
         **{name: json.dumps(value) for name, value in params.model_dump(mode="json").items()},
         **sources.digests,
+        "file of weights": of_weights,
         "version of cxr-pipeline": TOOL_VERSION,
         "version of torch": devices.torch_version(),
     }

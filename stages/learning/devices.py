@@ -7,15 +7,11 @@ import platform
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import nn
 
 from stages.contract import StageError
-
-CGROUP = Path("/sys/fs/cgroup")
-MEMORY_LIMITS = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 
 def device_for(asked: str, *, local_rank: int = 0) -> torch.device:
@@ -58,36 +54,6 @@ def peak_memory_mb() -> float:
     """Return the most memory that this process held, MiB."""
     unit = 1024 if platform.system() == "Darwin" else 1  # macOS counts bytes, Linux KiB
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit / 1024, 1)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Return how much memory of a device, or of the host where it is the CPU, can still be taken."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return free_host_bytes()
-
-
-def free_host_bytes() -> int:
-    """Return how much of the host's memory can still be taken: what the machine has left, or a container's limit."""
-    return min([_available(), *_left_in_container()])
-
-
-def _available() -> int:
-    """Return what the kernel thinks it can give without swapping."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        found = dict(line.split(":", 1) for line in lines)
-        return int(found["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):  # not Linux
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _left_in_container() -> Iterator[int]:
-    for limit, usage in MEMORY_LIMITS:
-        try:
-            yield int((CGROUP / limit).read_text()) - int((CGROUP / usage).read_text())
-        except (OSError, ValueError):  # no such limit: `max`, or no cgroup of this version
-            continue
 
 
 def ready(network: nn.Module, device: torch.device, *, compiled: bool) -> nn.Module:

@@ -208,6 +208,7 @@ def test_the_model_carries_what_one_must_know_to_use_it(tmp_path: Path) -> None:
     assert float(model.facts["val_accuracy"]) == summary(tmp_path)["val_accuracy"]
     manifest = tmp_path / "data/normalized/manifest.parquet"
     assert json.loads(model.facts["sources"])["data/normalized/manifest.parquet"] == store.file_sha256(manifest)
+    assert json.loads(model.facts["normalization"]) == store.read_footer(manifest).params
 
 
 def test_the_same_seed_gives_the_same_files_and_another_seed_others(tmp_path: Path) -> None:

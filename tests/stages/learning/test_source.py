@@ -19,6 +19,7 @@ from stages.films.placement import place
 from stages.learning import residence, streamed
 from stages.learning.order import batches, epoch_order
 from stages.learning.residence import Residence, choose, placed
+from stages.learning.room import Room
 from stages.learning.source import Source
 from stages.normalize import placement_columns
 from stages.stored import StoredImages, usable
@@ -151,15 +152,13 @@ def test_a_shard_that_is_gone_is_named(tmp_path: Path, where: Residence) -> None
 def test_the_residence_follows_from_the_memory_at_hand(
     monkeypatch: pytest.MonkeyPatch, asked: str, free: int, expected: str
 ) -> None:
-    monkeypatch.setattr(residence, "free_host_bytes", lambda: free)
-    monkeypatch.setattr(residence, "free_bytes", lambda _device: free)
+    monkeypatch.setattr(residence, "at_hand", lambda _device: Room(free, "a machine"))
 
     assert choose(asked, 100, CPU) == expected
 
 
 def test_a_device_with_no_room_leaves_the_images_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residence, "free_host_bytes", lambda: 1000)
-    monkeypatch.setattr(residence, "free_bytes", lambda _device: 10)
+    monkeypatch.setattr(residence, "at_hand", lambda device: Room({"cuda": 10, "cpu": 1000}[device.type], "a machine"))
 
     assert choose("auto", 100, torch.device("cuda")) == "host"
     with pytest.raises(StageError, match=r"residence device: the images need .* GB .*use --residence stream"):
