@@ -224,8 +224,8 @@ def _require_room(params: TrainParams, sources: Sources, device: torch.device) -
     takes, room = _footprint(params, sources, device), at_hand(device)
     if takes.total > room.free:
         raise StageError(
-            f"network {params.network}: a step takes about {takes.total / 1e9:.1f} GB, and {room.free / 1e9:.1f} GB are "
-            f"free of {room.what}; {_would_fit(params, sources, device)}"
+            f"network {params.network}: a step takes about {takes.total / 1e9:.1f} GB, and "
+            f"{room.free / 1e9:.1f} GB are free of {room.what}; {_would_fit(params, sources, device)}"
         )
 
 
