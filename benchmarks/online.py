@@ -31,6 +31,7 @@ from manifests import store  # noqa: E402 - as above
 from manifests.shards import ImageFolder  # noqa: E402 - as above
 from pipeline.workers import Workers  # noqa: E402 - as above
 from stages import augment, paths  # noqa: E402 - as above
+from stages.augment_params import AugmentParams  # noqa: E402 - as above
 from stages.contract import Machine  # noqa: E402 - as above
 from stages.drawn import AUGMENTED  # noqa: E402 - as above
 from stages.films.codec import decode  # noqa: E402 - as above
@@ -133,7 +134,7 @@ def _options() -> argparse.Namespace:
 def task_of(work: Path, on: Machine, height: int, width: int) -> Task:
     """Return both sources of the same training films, by the tool's default recipe."""
     root = prepared(work, on, "cover", height, width)
-    params = augment.AugmentParams()
+    params = AugmentParams()
     augment.run(params, root, on)
     films = films_of(root)
     train = films["train"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,25 @@ from manifests.rows import ImageRow
 from manifests.seal import UNSEALED, is_whole, seal
 from manifests.store import MANIFEST, flush, write_bytes, written_aside
 
+
+class Stored(Protocol):
+    """What says where an image's bytes lie: a row of a manifest, or a part of one."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the folder layout, or would lie."""
+
+    @property
+    def shard(self) -> str | None:
+        """The file under shards/ that holds it; None in the folder layout."""
+
+    @property
+    def index(self) -> int | None:
+        """Its row within the shard."""
+
+
 Row = TypeVar("Row", bound=ImageRow)
+Place = TypeVar("Place", bound=Stored)
 
 SHARDS = "shards"
 IMAGES_PER_SHARD = 1000  # at most; hash prefixes fill a shard to about 700
@@ -194,7 +212,7 @@ class ImageFolder:
         with os.scandir(folder) as entries:
             return {entry.name: entry.inode() for entry in entries}
 
-    def read_images(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+    def read_images(self, rows: Sequence[Place]) -> Iterator[tuple[Place, bytes]]:
         """Yield each row with its encoded bytes, shard by shard, reading only the row groups that hold them.
 
         Raises:
@@ -206,13 +224,13 @@ class ImageFolder:
             else:
                 yield from self._read_shard(shard, list(of_shard))
 
-    def _read_file(self, row: ImageRow) -> bytes:
+    def _read_file(self, row: Stored) -> bytes:
         try:
             return (self.path / row.path).read_bytes()
         except OSError as error:
             raise ManifestError(f"{self.path / row.path}: cannot be read ({error}); run the stage again") from error
 
-    def _read_shard(self, shard: str, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+    def _read_shard(self, shard: str, rows: Sequence[Place]) -> Iterator[tuple[Place, bytes]]:
         path = self.path / SHARDS / shard
         try:
             with pq.ParquetFile(path) as file:
@@ -261,7 +279,7 @@ def _binary(values: Sequence[bytes]) -> pa.Array:
     )
 
 
-def _shard_of(row: ImageRow) -> str | None:
+def _shard_of(row: Stored) -> str | None:
     return row.shard
 
 

@@ -21,6 +21,7 @@ class Entry:
     name: str
     summary: str
     reads_raw: bool = False
+    trains: bool = False
 
     def load(self) -> Stage[Any]:
         """Import the module and return its stage."""
@@ -33,7 +34,7 @@ STAGES = (
     Entry("split", "Assign films to train, leak_probe, val and test; no patient crosses."),
     Entry("normalize", "Bring every film into one frame, grayscale, lossless.", reads_raw=True),
     Entry("augment", "Write the originals and N copies of every training film."),
-    Entry("train", "Train a network on the augmented films; choose its epoch on val."),
+    Entry("train", "Train a network on the augmented films; choose its epoch on val.", trains=True),
     Entry("evaluate", "Score the network per split, with intervals and the train-test gap."),
 )
 TOOLS = (
@@ -42,6 +43,7 @@ TOOLS = (
     Entry("replay", "Make an image anew from its raw film and its row, and compare.", reads_raw=True),
     Entry("compare", "Compare evaluated runs on the films they share: differences, intervals, exact tests."),
     Entry("probe", "Run simple models on the films: what the data alone gives away."),
+    Entry("networks", "Tell what each network takes to train, and whether it fits into the memory at hand."),
     Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),
 )
 COMMANDS = (*STAGES, *TOOLS)

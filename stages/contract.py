@@ -134,6 +134,31 @@ class Track(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How training uses the machine.
+
+    Attributes:
+        residence: where the images lie: `auto`, `device`, `host` or `stream`.
+        save_every_s: seconds between two saved states.
+        anew: whether a stopped run's state is left behind.
+        tensorboard: a folder for TensorBoard's event files; None for none.
+        compiled: whether the network is compiled first: a slow start, faster steps.
+        rank: this process among all that train together, from 0: the first one writes and speaks.
+        ranks: how many there are.
+        local_rank: this process among those of its machine, from 0.
+    """
+
+    residence: str = "auto"
+    save_every_s: float = 60.0
+    anew: bool = False
+    tensorboard: Path | None = None
+    compiled: bool = False
+    rank: int = 0
+    ranks: int = 1
+    local_rank: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What the machine offers a run. Nothing in here may change output bytes beyond rounding on a device.
 
@@ -144,6 +169,7 @@ class Machine:
         raw: where the raw films lie, if not where the parameters or the audit say.
         ahead: keeps the films that one stage decodes for the next, where both are one run.
         sections: what params.yaml says of each stage, for a tool that runs stages anew.
+        training: how training uses it.
     """
 
     fan_out: FanOut
@@ -152,6 +178,7 @@ class Machine:
     raw: Path | None = None
     ahead: Ahead | None = None
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Training = Training()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +216,7 @@ class Stage(Generic[P]):
         run: does the work.
         writes_if: the parameter without which it writes nothing; empty where it always writes.
         arguments: the parameter, a tuple of words, that the command takes without a flag; empty where there is none.
+        goes_on: what a run does after one that was stopped, in words; empty where shards or nothing are kept.
     """
 
     name: str
@@ -198,6 +226,7 @@ class Stage(Generic[P]):
     run: Callable[[P, Root, Machine], Report]
     writes_if: str = ""
     arguments: str = ""
+    goes_on: str = ""
 
 
 def counts(values: Iterable[Any]) -> dict[str, int]:

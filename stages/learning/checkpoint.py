@@ -18,6 +18,7 @@ from manifests.store import LARGEST_SIDE, TOOL_VERSION, written_aside
 from stages.contract import StageError
 from stages.films.frame import Frame
 from stages.learning.networks import blank
+from stages.learning.weights import put
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ def _assembled(metadata: Mapping[str, str], weights: Mapping[str, torch.Tensor],
     if not (0 < frame.height <= LARGEST_SIDE and 0 < frame.width <= LARGEST_SIDE):
         raise ValueError(f"frame {height[:20]} x {width[:20]}; expected sides of 1 to {LARGEST_SIDE}")
     network = blank(name, frame, len(names))
-    network.load_state_dict(weights, strict=True, assign=True)
+    put(network, weights, assign=True)
     return Checkpoint(
         network_name=name,
         classes=names,

@@ -1,4 +1,7 @@
-"""The table of networks. Add one: a function of frame and number of classes, and one line in NETWORKS."""
+"""The table of networks. Add one: a function of frame and number of classes, one line in NETWORKS, its name in OWN.
+
+torchvision's classification networks follow by the names that `borrowed.py` gives them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from torch import nn
 
 from stages.contract import StageError
 from stages.films.frame import Frame
+from stages.learning import borrowed
+from stages.learning.names import OWN, unknown
 
 Network: TypeAlias = Callable[[Frame, int], nn.Module]
 Initialisation: TypeAlias = Literal["default", "he"]
@@ -87,26 +92,35 @@ class Block(nn.Module):
 
 
 def blank(name: str, frame: Frame, classes: int) -> nn.Module:
-    """Return a network of the table without memory for its weights: to be counted, or given weights.
+    """Return a network of the table, or torchvision's, without memory for its weights: to be counted, or given weights.
 
     Raises:
-        StageError: where the table has no such network, or the frame is too small for it.
+        StageError: where there is no such network, or it cannot take the frame.
     """
+    if borrowed.is_borrowed(name):
+        with seeded(0):  # what torchvision draws on the way is nobody's
+            return borrowed.blank(name, frame, classes)
     if name not in NETWORKS:
-        raise StageError(f"network '{name}' is not known; known are {', '.join(sorted(NETWORKS))}")
+        raise StageError(unknown(name, OWN))
     with torch.device("meta"):
         return NETWORKS[name](frame, classes)
 
 
 def initialised(name: str, frame: Frame, classes: int, *, how: Initialisation, seed: int) -> nn.Module:
-    """Return a network of the table with weights that the seed alone decides.
+    """Return a network with weights that the seed alone decides.
 
     Raises:
         StageError: as `blank` does.
     """
-    network = blank(name, frame, classes).to_empty(device="cpu")
+    network = blank(name, frame, classes)
     with seeded(seed):
-        initialise(network, how)
+        if not borrowed.is_borrowed(name):
+            network = network.to_empty(device="cpu")
+            initialise(network, how)
+            return network
+        network = borrowed.drawn(name, frame, classes)
+        if how == "he" and not borrowed.is_transformer(name):
+            initialise(network, "he")
     return network
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
@@ -16,6 +16,8 @@ from stages.films import geometry
 from stages.films.chain import Chain, Margins
 from stages.films.frame import Frame, Matrix
 from stages.films.operations import LEVELS
+from stages.learning.order import Places
+from stages.learning.prefetch import Batch
 
 FILMS_AT_ONCE = 256  # whose tables are made in one go: 10 MB at 20 copies, in double precision
 PADDING: Mapping[Margins, str] = {  # OpenCV's borders by the names of `grid_sample`, corners being pixels' centres
@@ -136,9 +138,7 @@ class OnlineSource:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(
-        self, chosen: Iterable[NDArray[np.int64]], *, epoch: int = 1
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def batches(self, chosen: Iterable[Places], *, epoch: int = 1) -> Generator[Batch, None, None]:
         """Yield, for each array of places, grey levels uint8 (n, height, width) and classes int64 (n,), on the device.
 
         Who stops early closes the iterator, or lets go of it: the thread that draws ahead then ends.
@@ -155,7 +155,7 @@ class OnlineSource:
                 raise
         self._ahead = epoch + 1, ahead.result()  # raises here what the thread raised
 
-    def _batch(self, places: NDArray[np.int64], draws: Draws) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch(self, places: Places, draws: Draws) -> Batch:
         index = torch.from_numpy(places).to(self._images.device)
         films = index // (1 + self._copies)
         grey = made(

@@ -12,7 +12,7 @@ from manifests import verify as bytes_of
 from manifests.rows import AUDITED, SPLIT
 from manifests.verify import Finding
 from stages import paths
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.drawn import AUGMENTED
 from stages.folder import params_of
 from stages.leaks import leak_warning

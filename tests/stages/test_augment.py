@@ -24,7 +24,7 @@ from manifests import store
 from manifests.rows import NORMALIZED, AugmentedRow, NormalizedRow
 from manifests.shards import ImageFolder
 from stages import augment, normalize, paths, split
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.contract import Machine, ParamsError, StageError
 from stages.drawn import AUGMENTED
 from stages.films import codec

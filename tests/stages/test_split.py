@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from manifests import store
 from manifests.rows import AUDITED, SPLIT, AuditedRow, SplitRow
 from stages import audit, augment, normalize, paths, phantom, split, verify
+from stages.augment_params import AugmentParams
 from stages.contract import Machine, StageError
 from stages.leaks import LEAKS
 from stages.statistics.splits import gathered
@@ -334,7 +335,7 @@ def test_the_careless_split_says_that_it_leaks_from_stage_to_stage(project: Path
     assert LEAKS in report.lines
     assert "0 of" not in report.lines[5]
     reports = [normalize.run(normalize.NormalizeParams(height=32, width=40), project, machine)]
-    reports.append(augment.run(augment.AugmentParams(copies=1), project, machine))
+    reports.append(augment.run(AugmentParams(copies=1), project, machine))
     for path in (paths.SPLIT, paths.NORMALIZED_MANIFEST, paths.AUGMENTED_MANIFEST):
         assert store.read_footer(project / path).facts["unit"] == "film"
     reports.append(verify.run(verify.VerifyParams(), project, machine))

@@ -208,6 +208,7 @@ def test_the_model_carries_what_one_must_know_to_use_it(tmp_path: Path) -> None:
     assert float(model.facts["val_accuracy"]) == summary(tmp_path)["val_accuracy"]
     manifest = tmp_path / "data/normalized/manifest.parquet"
     assert json.loads(model.facts["sources"])["data/normalized/manifest.parquet"] == store.file_sha256(manifest)
+    assert json.loads(model.facts["normalization"]) == store.read_footer(manifest).params
 
 
 def test_the_same_seed_gives_the_same_files_and_another_seed_others(tmp_path: Path) -> None:
@@ -217,7 +218,8 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(tmp_path: Pa
         run(replace_params(params, seed=seed), tmp_path / name, machine())
 
     models, logs = (
-        [(tmp_path / name / path).read_bytes() for name in ("first", "again", "other")] for path in STAGE.writes[::2]
+        [(tmp_path / name / path).read_bytes() for name in ("first", "again", "other")]
+        for path in (paths.MODEL, paths.TRAIN_LOG)
     )
     assert models[0] == models[1] != models[2]
     assert logs[0] == logs[1] != logs[2]
@@ -282,7 +284,7 @@ def test_a_network_that_learned_nothing_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"data/augmented/manifest\.parquet: not found"):
+    with pytest.raises(ManifestError, match=r"data/normalized/manifest\.parquet: not found"):
         run(QUICK, tmp_path, machine())
 
 

@@ -4,6 +4,7 @@ from torch import nn
 
 from stages.contract import StageError
 from stages.films.frame import Frame
+from stages.learning.names import OWN
 from stages.learning.networks import NETWORKS, Initialisation, blank, count_parameters, initialised
 
 FILM = Frame(height=256, width=300)
@@ -59,8 +60,19 @@ def test_a_frame_too_small_for_a_network_is_refused_by_name() -> None:
 
 
 def test_an_unknown_network_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(StageError, match="'vgg' is not known; known are alexnet, cifar, residual"):
+    with pytest.raises(
+        StageError, match="'vgg' is not known; known are alexnet, cifar, residual and torchvision:resnet18"
+    ):
         blank("vgg", SMALL, 3)
+
+
+def test_a_name_that_is_nearly_right_is_refused_with_the_right_one() -> None:
+    with pytest.raises(StageError, match=r"'residul' is not known; did you mean residual\?"):
+        blank("residul", SMALL, 3)
+
+
+def test_the_table_has_the_names_that_a_parameter_may_say() -> None:
+    assert set(NETWORKS) == set(OWN)
 
 
 def spread_over_films(how: Initialisation) -> float:

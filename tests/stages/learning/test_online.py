@@ -253,7 +253,7 @@ def test_an_abandoned_iterator_ends_its_thread_and_the_next_epoch_is_drawn_anew(
     next(batches)
     assert started.wait(60)
     threading.Timer(0.05, go_on.set).start()
-    batches.close()  # type: ignore[attr-defined]  # it is a generator
+    batches.close()
 
     assert drawn == [4]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("draws")]
