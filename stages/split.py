@@ -140,6 +140,7 @@ def crossing_clusters(rows: pa.Table, patients: Patients) -> list[str]:
 
 def summarize(rows: pa.Table, patients: Patients, params: SplitParams) -> dict[str, Any]:
     """Return films, patients and class shares of each split, and how many patients cross: none, unless by film."""
+    rows = rows.select(["label", "label_index", "group_id", "split", "status", "delivered_split"])
     assigned = rows.filter(pc.is_valid(rows.column("split")))
     return {
         "splits": {name: _figures(rows.filter(pc.equal(rows.column("split"), name))) for name in SPLITS},
@@ -165,15 +166,15 @@ def _with_siblings_in_train(assigned: pa.Table, patients: Patients) -> dict[str,
 
 
 def _figures(films: pa.Table) -> dict[str, Any]:
-    shown = tallied(films.take(pc.sort_indices(films.column("label_index"))).column("label"))
-    patients = films.group_by("label").aggregate([("group_id", "count_distinct")]).to_pylist()
+    by_index = films.select(["label", "label_index"]).sort_by("label_index")
+    patients = films.group_by("label", use_threads=False).aggregate([("group_id", "count_distinct")]).to_pylist()
     of_label = {row["label"]: row["group_id_count_distinct"] for row in patients}
     return {
         "films": len(films),
         "patients": pc.count_distinct(films.column("group_id")).as_py(),
         "classes": {
             label: {"films": number, "share": round(number / len(films), 4), "patients": of_label[label]}
-            for label, number in shown.items()
+            for label, number in tallied(by_index.column("label")).items()
         },
     }
 

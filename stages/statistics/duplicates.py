@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 SIDE = 32  # a thumbnail's height and width
 BLOCK = 2048  # films compared at once: a block of correlations takes 16 MB
+ROWS_AT_ONCE = 256  # films whose levels become vectors at once: 1 MB
 LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
 MOST = 0.998  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
 WAVES = 8  # frequencies each way by which pairs that cannot be near duplicates are told
@@ -58,10 +59,15 @@ class Descriptors:
         Args:
             films: a slice or an array of indices.
         """
-        levels = self.thumbnails[self.films[films]].astype(np.float32)
-        levels -= levels.mean(axis=1, keepdims=True)
-        lengths = np.linalg.norm(levels, axis=1, keepdims=True)
-        return np.asarray(levels / np.where(lengths == 0, 1, lengths), np.float32)
+        wanted = self.films[films]
+        vectors = np.empty((len(wanted), SIDE * SIDE), np.float32)
+        for at in range(0, len(wanted), ROWS_AT_ONCE):
+            some = slice(at, at + ROWS_AT_ONCE)
+            levels = self.thumbnails[wanted[some]].astype(np.float32)
+            levels -= levels.mean(axis=1, keepdims=True)
+            lengths = np.linalg.norm(levels, axis=1, keepdims=True)
+            np.divide(levels, np.where(lengths == 0, 1, lengths), out=vectors[some])
+        return vectors
 
 
 def calibrated_threshold(vectors: Vectors, groups: ArrayLike, *, seed: int = 0) -> float | None:
@@ -102,8 +108,10 @@ def nearest_other_group(vectors: Vectors, groups: ArrayLike, *, seed: int, sampl
     for start in range(0, len(of_film), BLOCK):
         block = slice(start, start + BLOCK)
         correlation = sampled @ vectors[block].T
-        correlation[(of_film[chosen][:, None] == of_film[block][None, :]) | (correlation >= MOST)] = -1
+        correlation[of_film[chosen][:, None] == of_film[block][None, :]] = -1
+        correlation[correlation >= MOST] = -1
         nearest = np.maximum(nearest, correlation.max(axis=1))
+        del correlation  # or it would be there until the next is
     return nearest
 
 
@@ -122,6 +130,7 @@ def pairs_above(vectors: Vectors, threshold: float) -> Iterator[tuple[int, int]]
             bound = left @ right.T  # -|Pa - Pb|^2 / 2
             likely = np.argwhere(bound >= threshold - 1 - ROUNDING) + np.array([start, other])
             likely = likely[likely[:, 0] < likely[:, 1]]
+            del bound  # as above
             for some in range(0, len(likely), BLOCK):
                 pairs = likely[some : some + BLOCK]
                 yield from map(tuple, pairs[_correlations(vectors, pairs) >= threshold].tolist())
