@@ -27,7 +27,7 @@ Backend = Literal["loky", "threading", "sequential", "dask", "ray"]
 FILM_TIMEOUT_S = 60.0
 
 
-class _HandedOut(Generic[Job]):
+class HandedOut(Generic[Job]):
     """Jobs with their numbers, each made when it is handed out and held until its result is there.
 
     A pool that dies may take some more while another one goes on: no job is given out twice or forgotten.
@@ -38,6 +38,7 @@ class _HandedOut(Generic[Job]):
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
+        """Hand out nothing yet."""
         self.jobs = jobs
         self.under_way: dict[int, Job] = {}
         self._left = iter(range(len(jobs)))
@@ -90,7 +91,7 @@ class Workers:
         Raises:
             CxrError: where a worker died and no film can be blamed for it.
         """
-        handed = _HandedOut(jobs)
+        handed = HandedOut(jobs)
         early: dict[int, Result] = {}
         turn = 0
         with self.track(sum(map(weigh, jobs)) if total is None else total, unit=unit) as advance:
@@ -102,7 +103,7 @@ class Workers:
                     turn += 1
 
     def _run(
-        self, work: Callable[[Job], Result], handed: _HandedOut[Job], retry: Retry[Job] | None
+        self, work: Callable[[Job], Result], handed: HandedOut[Job], retry: Retry[Job] | None
     ) -> Iterator[tuple[int, Result]]:
         if self.backend == "loky":
             yield from self._processes(work, handed, retry)
@@ -113,7 +114,7 @@ class Workers:
                 yield from self._parallel(joblib.delayed(_numbered)(work, *item) for item in handed)
 
     def _processes(
-        self, work: Callable[[Job], Result], handed: _HandedOut[Job], retry: Retry[Job] | None
+        self, work: Callable[[Job], Result], handed: HandedOut[Job], retry: Retry[Job] | None
     ) -> Iterator[tuple[int, Result]]:
         """Yield the results of worker processes; jobs that may have been under way when one died are done carefully.
 
@@ -129,7 +130,7 @@ class Workers:
         yield from careful([*handed.under_way.items()])  # what a pool took while it died
         yield from careful(handed)
 
-    def _pool(self, work: Callable[[Job], Result], handed: _HandedOut[Job]) -> Iterator[tuple[int, Result]]:
+    def _pool(self, work: Callable[[Job], Result], handed: HandedOut[Job]) -> Iterator[tuple[int, Result]]:
         """Yield each job's number and result."""
         calls = (joblib.delayed(_watched)(work, index, job, self.film_timeout_s) for index, job in handed)
         with self._backend():
