@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -104,20 +104,46 @@ def heard(listener: Callable[[str], None]) -> Iterator[None]:
         _listener.reset(token)
 
 
+class Made(Sequence[Job]):
+    """Jobs that are made when they are asked for: a list of them would hold every film's row at once."""
+
+    def __init__(self, make: Callable[[int], Job], number: int) -> None:
+        """Let `make` give the job of each place, of so many; asked again, it gives an equal one."""
+        self._make = make
+        self._number = number
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self._number
+
+    @overload
+    def __getitem__(self, place: int, /) -> Job: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> Made[Job]: ...
+    def __getitem__(self, place: int | slice, /) -> Job | Made[Job]:
+        """Return the job of a place, or the jobs of a slice, none of them made yet."""
+        places = range(self._number)[place]  # an IndexError where there is none
+        if isinstance(places, int):
+            return self._make(places)
+        return Made(lambda number: self._make(places[number]), len(places))
+
+
 class FanOut(Protocol):
     """Apply work to every job, in parallel or not; results come in the order of the jobs, each as soon as it can.
 
-    `weigh` tells how many `unit`s a job holds, for the progress bar alone. `retry` tells how a job goes on without
-    a film that ends its process; without it, such a film ends the run.
+    Of the jobs, those under way are held and no others (see `Made`). `weigh` tells how many `unit`s a job holds and
+    `total` how many there are, for the progress bar alone; without it, all jobs are weighed first. `retry` tells how
+    a job goes on without a film that ends its process; without it, such a film ends the run.
     """
 
     def __call__(  # noqa: D102 - the class says it
         self,
         work: Callable[[Job], Result],
-        jobs: Iterable[Job],
+        jobs: Sequence[Job],
         *,
         unit: str = "files",
         weigh: Callable[[Job], int] = one,
+        total: int | None = None,
         retry: Retry[Job] | None = None,
     ) -> Iterable[Result]: ...
 
@@ -227,12 +253,3 @@ class Stage(Generic[P]):
     writes_if: str = ""
     arguments: str = ""
     goes_on: str = ""
-
-
-def counts(values: Iterable[Any]) -> dict[str, int]:
-    """Return how often each value but `ok` occurs, the most frequent first."""
-    found: dict[str, int] = {}
-    for value in values:
-        if value != "ok":
-            found[str(value)] = found.get(str(value), 0) + 1
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
