@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.augment import AugmentParams, pixels_of
+from stages.augment import pixels_of
+from stages.augment_params import AugmentParams
 from stages.films.frame import Frame
 from stages.films.pooled import thumbnail
 from stages.probing import NEAREST, RIDGE

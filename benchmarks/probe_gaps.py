@@ -15,6 +15,8 @@ from benchmarks.careless import MODELS, Pool
 from manifests import store
 from manifests.rows import AUDITED, NORMALIZED
 from stages import paths, split
+from stages.columns import where_ok
+from stages.patients import clusters_of
 from stages.probing import NEAREST, Films
 from stages.scoring import read_images
 from stages.statistics.bootstrap import FilmSet, draw_recalls, find_patients
@@ -29,10 +31,10 @@ SPLITS = ("train", "leak_probe", "val", "test")
 
 def redrawn(root: Path, films: Films, seed: int) -> Films:
     """Return the films, split as another seed of the default split does."""
-    rows = store.read(AUDITED, root / paths.AUDIT)
-    usable = [row for row in rows if row.status == "ok"]
-    assigned = split.assign(usable, split.clusters_of(rows), split.SplitParams(seed=seed))
-    of_film = {row.film_id: assigned[row.path] for row in usable}
+    rows = store.read_table(AUDITED, root / paths.AUDIT)
+    usable = rows.filter(where_ok(rows))
+    assigned = split.assign(usable, clusters_of(rows), split.SplitParams(seed=seed))
+    of_film = dict(zip(usable.column("film_id").to_pylist(), assigned.to_pylist(), strict=True))
     return replace(films, splits=np.array([of_film[film_id] for film_id in ids_of(root)], np.str_))
 
 

@@ -11,8 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray  # noqa: E402 - as above
 
 from benchmarks import careless  # noqa: E402 - as above
 from benchmarks.careless import MODELS, Pool  # noqa: E402 - as above
+from benchmarks.prepared import SHARED, prepared, silent  # noqa: E402 - as above
 from benchmarks.probe_gaps import (  # noqa: E402 - as above
     CLASSES,
     SPLITS,
@@ -37,7 +37,7 @@ from benchmarks.throughput import markdown  # noqa: E402 - as above
 from manifests import store  # noqa: E402 - as above
 from manifests.rows import AUDITED, NORMALIZED  # noqa: E402 - as above
 from pipeline.workers import Workers  # noqa: E402 - as above
-from stages import audit, normalize, paths, probing, split  # noqa: E402 - as above
+from stages import paths, probing  # noqa: E402 - as above
 from stages.contract import Machine  # noqa: E402 - as above
 from stages.films.placement import Policy  # noqa: E402 - as above
 from stages.probing import NEAREST, RIDGE, Films  # noqa: E402 - as above
@@ -74,12 +74,6 @@ LEAST_DRAWS = 100  # where nobody reads the interval
 FRAMES: Sequence[tuple[Policy, int, int]] = (("squeeze", 224, 224), ("squeeze", 256, 300), ("cover", 256, 300))
 
 
-@contextmanager
-def silent(_total: int, *, unit: str) -> Iterator[Any]:  # noqa: ARG001 - the signature of Track
-    """Show no progress."""
-    yield lambda *_done: None
-
-
 def main() -> None:
     """Measure and print."""
     options = _options()
@@ -101,8 +95,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shared = Path(os.environ.get("CXR_REAL_FILMS", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    parser.add_argument("--films", type=Path, default=shared / "kermany-224")
+    parser.add_argument("--films", type=Path, default=SHARED / "kermany-224")
     parser.add_argument("--draws", type=int, default=10_000, help="of the patients, for intervals [10000]")
     parser.add_argument("--splits", type=int, default=20, help="seeds of the default split [20]")
     parser.add_argument("--seeds", type=int, default=3, help="draws of the folds of careless splits [3]")
@@ -117,15 +110,6 @@ def seconds_of_one_core(films: Films) -> float:
     for asked in (*probing.questions(films, classes=len(CLASSES)).values(), *probing.adversaries(films, classes=3)):
         asked()
     return time.process_time() - started
-
-
-def prepared(work: Path, on: Machine, policy: Policy, height: int, width: int) -> Path:
-    """Return the root of the films, audited, split and normalized; done anew, but for shards that are there."""
-    root = work / f"{policy}-{height}x{width}"
-    audit.run(audit.AuditParams(), root, on)
-    split.run(split.SplitParams(), root, on)
-    normalize.run(normalize.NormalizeParams(policy=policy, height=height, width=width), root, on)
-    return root
 
 
 def every_file(root: Path, images: Images, films: Films) -> Films:

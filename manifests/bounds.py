@@ -6,7 +6,7 @@ share into one. So all bounds grow with the file, and are far above what our own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,21 +62,20 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def unfolded(table: pa.Table, path: Path) -> pa.Table:
-    """Return a table that was read as dictionaries with plain texts instead.
+def columns(path: Path, names: Sequence[str]) -> Iterator[pa.Array]:
+    """Yield some columns of the Parquet file at `path`, each whole, texts plain; one at a time is in memory twice.
 
     Raises:
-        ManifestError: where the texts unfold beyond bounds.
+        ManifestError: where the file says that it unfolds beyond bounds, or the texts of its columns so far do.
     """
-    size = path.stat().st_size
-    _refuse_beyond(sum(map(_text_bytes, table.columns)), size, path)
-    plain = [
-        pa.field(field.name, pa.string(), field.nullable, field.metadata)
-        if pa.types.is_dictionary(field.type)
-        else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(plain, table.schema.metadata))
+    size, texts = path.stat().st_size, 0
+    with opened(path) as file:
+        for name in names:
+            column = file.read(columns=[name], use_threads=False).column(0)
+            texts += _text_bytes(column)
+            _refuse_beyond(texts, size, path)
+            plain = pa.string() if pa.types.is_dictionary(column.type) else column.type
+            yield column.cast(plain).combine_chunks()
 
 
 def _text_bytes(column: pa.ChunkedArray) -> int:

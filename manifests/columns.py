@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -22,11 +22,17 @@ class Schema(Generic[Row]):
         row: the row class.
         version: raised whenever a column changes its name, type or meaning.
         drawn: columns that the row's spread field holds, nullable throughout.
+        names: the columns that are asked for, where not all are (`only`).
     """
 
     row: type[Row]
     version: int
     drawn: tuple[Field, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def only(self, *names: str) -> Schema[Row]:
+        """Return the schema of some of the columns: for whoever holds many rows and needs no more of them."""
+        return replace(self, names=names)
 
     @property
     def name(self) -> str:
@@ -35,8 +41,9 @@ class Schema(Generic[Row]):
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Every column, the drawn ones last."""
-        return (*columns_of(self.row), *self.drawn)
+        """Every column that is asked for, the drawn ones last."""
+        fields = (*columns_of(self.row), *self.drawn)
+        return tuple(field for field in fields if field.name in self.names) if self.names else fields
 
     @property
     def arrow(self) -> pa.Schema:
@@ -54,7 +61,7 @@ class Schema(Generic[Row]):
         drawn = {field.name: [getattr(row, spread).get(field.name) for row in rows] for field in self.drawn}
         return self.table_of(declared | drawn, len(rows))
 
-    def table_of(self, columns: Mapping[str, Sequence[Any] | pa.Array], rows: int) -> pa.Table:
+    def table_of(self, columns: Mapping[str, Sequence[Any] | pa.Array | pa.ChunkedArray], rows: int) -> pa.Table:
         """Return columns as a checked Arrow table; one that is left out is null in each row.
 
         Args:
@@ -114,9 +121,9 @@ def _present(numbers: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def _array(values: Sequence[Any] | pa.Array, field: Field, where: str) -> pa.Array:
+def _array(values: Sequence[Any] | pa.Array | pa.ChunkedArray, field: Field, where: str) -> pa.Array | pa.ChunkedArray:
     try:
-        if isinstance(values, pa.Array):
+        if isinstance(values, pa.Array | pa.ChunkedArray):
             return values.cast(field.type)
         if pa.types.is_integer(field.type):
             return pa.array(values).cast(field.type)  # a typed array would cut 1.5 to 1 without a word

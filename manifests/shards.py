@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, groupby, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.checks import ManifestError
@@ -22,45 +24,33 @@ from manifests.rows import ImageRow
 from manifests.seal import UNSEALED, is_whole, seal
 from manifests.store import MANIFEST, flush, write_bytes, written_aside
 
+
+class Stored(Protocol):
+    """What says where an image's bytes lie: a row of a manifest, or a part of one."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies in the folder layout, or would lie."""
+
+    @property
+    def shard(self) -> str | None:
+        """The file under shards/ that holds it; None in the folder layout."""
+
+    @property
+    def index(self) -> int | None:
+        """Its row within the shard."""
+
+
 Row = TypeVar("Row", bound=ImageRow)
+Place = TypeVar("Place", bound=Stored)
 
 SHARDS = "shards"
 IMAGES_PER_SHARD = 1000  # at most; hash prefixes fill a shard to about 700
 GROUP_BYTES = 2_500_000  # about what a reader gets at once: 32 normalized films, 128 JPEG copies of the same frame
 IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), nullable=False)
 SHARD_BYTES = 100_000_000  # at most, were no image to shrink: a worker holds a shard two or three times
-PREFIX_BITS = 256
+FILES_AT_ONCE = 4096  # of those on disk, compared with the manifest's
 RECIPE_KEY = b"cxr_pipeline_recipe"
-
-
-def plan(film_ids: Iterable[str], *, films_per_shard: int) -> dict[str, list[str]]:
-    """Return the films of each shard, by the shard's prefix of the films' hash in bits.
-
-    A shard is the shortest prefix that at most `films_per_shard` films share, so a new film changes the
-    shard it falls into and no other.
-
-    Args:
-        film_ids: hex digests, each once.
-        films_per_shard: the most films that a shard holds, at least 1.
-
-    Raises:
-        ValueError: where a film is named twice.
-    """
-    ids = sorted(film_ids)
-    bits = {f"{int(film_id, 16):0{PREFIX_BITS}b}": film_id for film_id in ids}
-    if len(bits) < len(ids):
-        twice = next(one for one, other in pairwise(ids) if one == other)
-        raise ValueError(f"{len(ids)} films have {len(bits)} hashes, {twice} more than once; expected each film once")
-    shards: dict[str, list[str]] = {}
-    pending = [("", sorted(bits))]
-    while pending:
-        prefix, inside = pending.pop()
-        if len(inside) <= films_per_shard:
-            if inside:
-                shards[prefix] = [bits[key] for key in inside]
-        else:
-            pending += [(prefix + bit, [key for key in inside if key[len(prefix)] == bit]) for bit in "01"]
-    return dict(sorted(shards.items()))
 
 
 def shard_name(prefix: str, key: Any) -> str:
@@ -194,7 +184,7 @@ class ImageFolder:
         with os.scandir(folder) as entries:
             return {entry.name: entry.inode() for entry in entries}
 
-    def read_images(self, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+    def read_images(self, rows: Sequence[Place]) -> Iterator[tuple[Place, bytes]]:
         """Yield each row with its encoded bytes, shard by shard, reading only the row groups that hold them.
 
         Raises:
@@ -206,13 +196,13 @@ class ImageFolder:
             else:
                 yield from self._read_shard(shard, list(of_shard))
 
-    def _read_file(self, row: ImageRow) -> bytes:
+    def _read_file(self, row: Stored) -> bytes:
         try:
             return (self.path / row.path).read_bytes()
         except OSError as error:
             raise ManifestError(f"{self.path / row.path}: cannot be read ({error}); run the stage again") from error
 
-    def _read_shard(self, shard: str, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+    def _read_shard(self, shard: str, rows: Sequence[Place]) -> Iterator[tuple[Place, bytes]]:
         path = self.path / SHARDS / shard
         try:
             with pq.ParquetFile(path) as file:
@@ -226,22 +216,36 @@ class ImageFolder:
         except (OSError, pa.ArrowException, IndexError, KeyError) as error:
             raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
 
-    def remove_others(self, keep: Iterable[str]) -> int:
+    def remove_others(self, keep: pa.ChunkedArray) -> int:
         """Delete every file that the manifest does not claim and return how many there were.
 
         Args:
             keep: POSIX paths under the folder: shards, or image files.
         """
-        kept = {self.path / name for name in keep} | {self.manifest}
-        others = [path for path in self.path.rglob("*") if path.is_file() and path not in kept]
-        for path in others:
-            path.unlink()
-        for folder in sorted(
-            (path for path in self.path.rglob("*") if path.is_dir() and not path.is_symlink()), reverse=True
-        ):
-            if not any(folder.iterdir()):
-                folder.rmdir()
+        kept = pa.chunked_array([*keep.cast(pa.binary()).chunks, pa.array([MANIFEST.encode()])], pa.binary())
+        found = _under(self.path)
+        others: list[bytes] = []
+        folders: list[str] = []
+        while some := list(islice(found, FILES_AT_ONCE)):
+            folders += [entry.path for entry in some if entry.is_dir(follow_symlinks=False)]
+            files = [Path(entry.path).relative_to(self.path).as_posix() for entry in some if entry.is_file()]
+            names = pa.array(map(os.fsencode, files), pa.binary())
+            others += names.filter(pc.invert(pc.is_in(names, value_set=kept))).to_pylist()
+        for name in others:
+            (self.path / os.fsdecode(name)).unlink()
+        for folder in folders:
+            with suppress(OSError):  # it is not empty
+                Path(folder).rmdir()
         return len(others)
+
+
+def _under(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield all that lies in a folder and below, what is in a folder before the folder; links are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _under(Path(entry.path))
+            yield entry
 
 
 def _one_piece(column: pa.ChunkedArray) -> pa.Array:
@@ -261,7 +265,7 @@ def _binary(values: Sequence[bytes]) -> pa.Array:
     )
 
 
-def _shard_of(row: ImageRow) -> str | None:
+def _shard_of(row: Stored) -> str | None:
     return row.shard
 
 

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from manifests import bounds
 from manifests.checks import ManifestError
 from manifests.columns import Schema
+from manifests.groups import ROWS_PER_GROUP, row_groups
 from manifests.seal import UNSEALED, seal
 
 Row = TypeVar("Row")
@@ -28,7 +29,6 @@ Row = TypeVar("Row")
 MANIFEST = "manifest.parquet"
 FOOTER_KEY = b"cxr_pipeline"
 SPARE_KEY = b"cxr_pipeline_spare"  # the same without the shards' seals: what made the images outlives a spoilt byte
-ROWS_PER_GROUP = 1 << 15  # 8 MB of rows: the parent writes them while workers make the next
 LARGEST_SIDE = 4096  # of a frame, in pixels: normalize allows no more
 PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `written_aside` and `stages/ahead.py` call what is unfinished
 TOOL_VERSION = importlib.metadata.version("cxr-pipeline")
@@ -158,29 +158,13 @@ def write_tables(tables: Iterable[pa.Table], schema: Schema[Any], path: Path, fo
     """
     with written_aside(path) as aside:
         with pq.ParquetWriter(aside, schema.arrow, compression="zstd") as writer:
-            for group in _row_groups(tables, schema, path):
+            for group in row_groups(tables, schema, path):
                 writer.write_table(group, row_group_size=ROWS_PER_GROUP)
+                del group  # or it would be there until the next is
             said = footer()
             spare = _told(replace(said, files={}), schema)
             writer.add_key_value_metadata({FOOTER_KEY: _told(said, schema), SPARE_KEY: spare, **UNSEALED})
         seal(aside)
-
-
-def _row_groups(tables: Iterable[pa.Table], schema: Schema[Any], path: Path) -> Iterator[pa.Table]:
-    """Yield checked tables of ROWS_PER_GROUP rows and at last of what is left, each column in one piece."""
-    pending: list[pa.Table] = []
-    rows = 0
-    for table in tables:
-        schema.check(table, where=str(path))
-        pending.append(table)
-        rows += len(table)
-        while rows >= ROWS_PER_GROUP:
-            together = pa.concat_tables(pending)
-            yield together.slice(0, ROWS_PER_GROUP).combine_chunks()
-            pending = [together.slice(ROWS_PER_GROUP)]
-            rows -= ROWS_PER_GROUP
-    if rows:
-        yield pa.concat_tables(pending).combine_chunks()
 
 
 def _told(footer: Footer, schema: Schema[Any]) -> bytes:
@@ -189,20 +173,19 @@ def _told(footer: Footer, schema: Schema[Any]) -> bytes:
 
 
 def read_table(schema: Schema[Row], path: Path) -> pa.Table:
-    """Return the manifest at `path` as a checked Arrow table.
+    """Return the manifest at `path` as a checked Arrow table: the columns that are asked for, in one piece each.
 
     Raises:
         ManifestError: where the file is missing, is no manifest of this schema, or breaks it.
     """
     footer = read_footer(path)
     require(footer, schema, path)
-    schema.check_columns(pq.read_schema(path), where=str(path))  # before a column is read that nobody asked for
+    schema.only().check_columns(pq.read_schema(path), where=str(path))  # before a column is read
     try:
-        with bounds.opened(path) as file:
-            table = file.read()
-        table = bounds.unfolded(table, path)
+        columns = [*bounds.columns(path, schema.arrow.names)]
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
+    table = pa.Table.from_arrays(columns, schema=schema.arrow)
     schema.check(table, where=str(path))
     _refuse_unknown_classes(table, footer, path)
     return table

@@ -20,8 +20,10 @@ def run() -> None:
 
     Python's last act is to look through all objects for cycles, a quarter second for memory that the kernel takes
     back at once: frozen, they are passed over. A run that was stopped ends before modules are torn down: libraries
-    that were cut off while they loaded would complain of what they had begun.
+    that were cut off while they loaded would complain of what they had begun. Arrow takes its memory, here and in
+    the workers, from the system, which gets it back: its own allocator keeps twice what is in use.
     """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # read when pyarrow is loaded
     atexit.register(_freeze)
     try:
         main(prog_name="cxr-pipeline")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -38,14 +38,14 @@ class Careful(Generic[Job, Result]):
     def __post_init__(self) -> None:
         self._process = Watched(self.film_timeout_s)
 
-    def __call__(self, jobs: Mapping[int, Job]) -> Iterator[tuple[int, Result]]:
+    def __call__(self, jobs: Iterable[tuple[int, Job]]) -> Iterator[tuple[int, Result]]:
         """Yield each job's number and result.
 
         Raises:
             CxrError: where a process dies and no film can be blamed, or every film seems to be at fault.
         """
         try:
-            for index, job in jobs.items():
+            for index, job in jobs:
                 yield index, self._result(job)
         finally:
             self._process.end()

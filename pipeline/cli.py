@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
-from pipeline.folders import LocalFolder
+from pipeline.options import common_options
+from pipeline.ranks import ranks
 
 if TYPE_CHECKING:
     from pipeline.params import Scalar
@@ -67,7 +68,7 @@ def _command(entry: Entry) -> click.Command:
     return click.Command(
         entry.name,
         callback=_callback(stage, [option.name for option in own if option.name]),
-        params=[*own, *_common_options(entry)],
+        params=[*own, *common_options(entry)],
         help=f"{entry.summary}\n\n{about} A flag beats its value in params.yaml, which beats the default.",
         short_help=entry.summary,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -93,68 +94,6 @@ def _flag(scalar: Scalar) -> click.Option:
     )
 
 
-def _common_options(entry: Entry) -> list[click.Option]:
-    folder = LocalFolder()
-    raw = click.Option(
-        ["--raw"],
-        type=folder,
-        help="Folder of the raw films, anywhere. [default: data/raw under the root, or the audit's]",
-    )
-    return [
-        *([raw] if entry.reads_raw else []),
-        click.Option(
-            ["--root"], type=folder, default=Path(), show_default=True, help="Folder that every other path lies under."
-        ),
-        click.Option(
-            ["--params", "params_file"],
-            type=click.Path(path_type=Path, dir_okay=False, exists=True),
-            help="Parameters file. [default: params.yaml under the root; built-in defaults where there is none]",
-        ),
-        click.Option(
-            ["--jobs"],
-            type=click.IntRange(0),
-            default=0,
-            show_default="one per core",
-            help="Workers; 0 for one per core.",
-        ),
-        click.Option(
-            ["--backend"],
-            type=click.Choice(["loky", "threading", "sequential", "dask", "ray"]),
-            default="loky",
-            show_default=True,
-            help="What runs the workers: processes, threads, none, or a cluster (extras dask, ray).",
-        ),
-        click.Option(
-            ["--scheduler"],
-            default="",
-            show_default="workers here",
-            help="Address of the Dask scheduler (tcp://host:port).",
-        ),
-        click.Option(
-            ["--address"], default="", show_default="workers here", help="Address of the Ray cluster (ray://host:port)."
-        ),
-        click.Option(
-            ["--film-timeout"],
-            type=click.FloatRange(0),
-            default=60.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="A film that takes longer is set aside as timed_out; 0 for no limit. Worker processes alone.",
-        ),
-        click.Option(
-            ["--device"],
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="Where the network runs; auto takes CUDA where there is one.",
-        ),
-        click.Option(
-            ["--progress/--no-progress"], default=True, show_default=True, help="Progress bars on a terminal."
-        ),
-        click.Option(["--strict"], is_flag=True, help="Exit 1 where any film is set aside."),
-    ]
-
-
 def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
     def run(**options: Any) -> None:
         from manifests.checks import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
@@ -178,8 +117,9 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
         except OSError as error:  # a full disk, a folder that may not be written
             what = f"{stage.name}: {error.filename or root}: {error.strerror or error}"
             raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
-        rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
-        _print(stage.name, report, time.perf_counter() - started, err=rows_alone)
+        if ranks().rank == 0:
+            rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
+            _print(stage.name, report, time.perf_counter() - started, err=rows_alone)
         if report.failed:
             raise click.ClickException(f"{stage.name}: {report.verdict}")
         if options["strict"] and report.set_aside:
@@ -197,13 +137,13 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
 
     tally = Tally(ProgressBar(stage.name, wanted=options["progress"]))
     machine = _machine(options, sections, tally)
-    if not _writes(stage, params, options):
+    if not _writes(stage, params, options) or machine.training.rank > 0:
         return stage.run(params, options["root"], machine)
 
     def last_words(name: str) -> str:
         end_children()
         _remove_partials(stage, options["root"])
-        kept = "finished shards are kept" if _keeps_shards(params) else "it starts anew"
+        kept = stage.goes_on or ("finished shards are kept" if _keeps_shards(params) else "it starts anew")
         return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
 
     told = threading.Lock()
@@ -252,7 +192,7 @@ def _remove_partials(stage: Stage[Any], root: Path) -> None:
 
 def _machine(options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]], track: Track) -> Machine:
     from pipeline.workers import Workers  # noqa: PLC0415 - joblib: not needed for help
-    from stages.contract import Machine  # noqa: PLC0415 - pydantic: not needed for help
+    from stages.contract import Machine, Training  # noqa: PLC0415 - pydantic: not needed for help
 
     workers = Workers(
         backend=options["backend"],
@@ -262,12 +202,24 @@ def _machine(options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]],
         address=options["address"],
         film_timeout_s=options["film_timeout"],
     )
+    processes = ranks()
+    training = Training(
+        residence=options.get("residence", "auto"),
+        save_every_s=options.get("save_every", 0.0),
+        anew=options.get("anew", False),
+        tensorboard=options.get("tensorboard"),
+        compiled=options.get("compile", False),
+        rank=processes.rank,
+        ranks=processes.count,
+        local_rank=processes.local_rank,
+    )
     return Machine(
         fan_out=workers,
         track=track,
         device=options["device"],
         raw=options.get("raw"),
         sections=sections,
+        training=training,
         results=_write_results,
     )
 

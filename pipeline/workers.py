@@ -6,11 +6,12 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, TypeVar
+from operator import length_hint
+from typing import Any, Generic, Literal, TypeVar
 
 import joblib
 from joblib.externals.loky.backend import resource_tracker
@@ -24,6 +25,35 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 Backend = Literal["loky", "threading", "sequential", "dask", "ray"]
 FILM_TIMEOUT_S = 60.0
+
+
+class HandedOut(Generic[Job]):
+    """Jobs with their numbers, each made when it is handed out and held until its result is there.
+
+    A pool that dies may take some more while another one goes on: no job is given out twice or forgotten.
+
+    Attributes:
+        jobs: all of them.
+        under_way: those that were handed out and have no result yet, by number.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        """Hand out nothing yet."""
+        self.jobs = jobs
+        self.under_way: dict[int, Job] = {}
+        self._left = iter(range(len(jobs)))
+
+    @property
+    def any_left(self) -> bool:
+        """Whether some were not handed out yet."""
+        return length_hint(self._left) > 0
+
+    def __iter__(self) -> Iterator[tuple[int, Job]]:
+        """Hand out those that are left; whoever comes later goes on from there."""
+        for index in self._left:
+            job = self.jobs[index]
+            self.under_way[index] = job
+            yield index, job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +79,11 @@ class Workers:
     def __call__(
         self,
         work: Callable[[Job], Result],
-        jobs: Iterable[Job],
+        jobs: Sequence[Job],
         *,
         unit: str = "files",
         weigh: Callable[[Job], int] = one,
+        total: int | None = None,
         retry: Retry[Job] | None = None,
         within: Callable[..., None] | None = None,
     ) -> Iterator[Result]:
@@ -61,67 +92,56 @@ class Workers:
         Raises:
             CxrError: where a worker died and no film can be blamed for it.
         """
-        listed = list(jobs)
-        weights = [weigh(job) for job in listed]
+        handed = HandedOut(jobs)
         early: dict[int, Result] = {}
         turn = 0
-        with self.track(sum(weights), unit=unit) if within is None else nullcontext(within) as advance:
-            for index, result in self._run(work, listed, retry):
+        weight = 0 if within is not None else sum(map(weigh, jobs)) if total is None else total
+        with self.track(weight, unit=unit) if within is None else nullcontext(within) as advance:
+            for index, result in self._run(work, handed, retry):
                 early[index] = result
-                advance(weights[index])
+                advance(weigh(handed.under_way.pop(index)))
                 while turn in early:
                     yield early.pop(turn)
                     turn += 1
 
     def _run(
-        self, work: Callable[[Job], Result], jobs: Sequence[Job], retry: Retry[Job] | None
+        self, work: Callable[[Job], Result], handed: HandedOut[Job], retry: Retry[Job] | None
     ) -> Iterator[tuple[int, Result]]:
-        numbered = dict(enumerate(jobs))
         if self.backend == "loky":
-            yield from self._processes(work, numbered, retry)
-        elif self.backend == "sequential" or (self.backend == "threading" and len(jobs) < 2):
-            yield from (_numbered(work, index, job) for index, job in numbered.items())
+            yield from self._processes(work, handed, retry)
+        elif self.backend == "sequential" or (self.backend == "threading" and len(handed.jobs) < 2):
+            yield from (_numbered(work, index, job) for index, job in handed)
         else:
             with self._backend():
-                yield from self._parallel(joblib.delayed(_numbered)(work, *item) for item in numbered.items())
+                yield from self._parallel(joblib.delayed(_numbered)(work, *item) for item in handed)
 
     def _processes(
-        self, work: Callable[[Job], Result], jobs: Mapping[int, Job], retry: Retry[Job] | None
+        self, work: Callable[[Job], Result], handed: HandedOut[Job], retry: Retry[Job] | None
     ) -> Iterator[tuple[int, Result]]:
         """Yield the results of worker processes; jobs that may have been under way when one died are done carefully.
 
         One worker is a process as well: a film that ends it must not end the run, on 1 worker as on 8.
         """
         one_by_one: Callable[[Job], Result] = partial(_on_one_thread, work)
-        careful = Careful(one_by_one, retry, list(jobs.values()), self.film_timeout_s)
-        waiting = dict(jobs)
-        while waiting and self._workers() > 1:
-            begun: list[int] = []
+        careful = Careful(one_by_one, retry, handed.jobs, self.film_timeout_s)
+        while handed.any_left and self._workers() > 1:
             try:
-                for index, result in self._pool(work, dict(waiting), begun):
-                    del waiting[index]
-                    yield index, result
+                yield from self._pool(work, handed)
             except TerminatedWorkerError:
-                yield from careful({index: waiting.pop(index) for index in begun if index in waiting})
-        yield from careful(waiting)
+                yield from careful([*handed.under_way.items()])
+        yield from careful([*handed.under_way.items()])  # what a pool took while it died
+        yield from careful(handed)
 
-    def _pool(
-        self, work: Callable[[Job], Result], jobs: Mapping[int, Job], begun: list[int]
-    ) -> Iterator[tuple[int, Result]]:
-        """Yield each job's number and result, noting which jobs have been handed out."""
-
-        def calls() -> Iterator[Any]:
-            for index, job in jobs.items():
-                begun.append(index)
-                yield joblib.delayed(_watched)(work, index, job, self.film_timeout_s)
-
+    def _pool(self, work: Callable[[Job], Result], handed: HandedOut[Job]) -> Iterator[tuple[int, Result]]:
+        """Yield each job's number and result."""
+        calls = (joblib.delayed(_watched)(work, index, job, self.film_timeout_s) for index, job in handed)
         with self._backend():
             resource_tracker.ensure_running()  # its start would let the keyboard go again
             parallel = joblib.Parallel(n_jobs=self._workers(), return_as="generator_unordered")
             results: Iterator[tuple[int, Result]] = iter(())
             try:
                 with undisturbed():
-                    results = parallel(calls())
+                    results = parallel(calls)
                 for result in results:  # noqa: UP028 - `yield from` would close it, with joblib's words on that
                     yield result
             finally:

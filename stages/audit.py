@@ -5,28 +5,32 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from PIL import Image
 from pydantic import Field, field_validator
 
 from manifests import source, store
-from manifests.rows import AUDITED, AuditedRow, Status
+from manifests.rows import AUDITED
 from stages import audit_summary, paths
 from stages.ahead import Ahead
 from stages.audit_duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
-from stages.contract import Failure, Machine, Params, Report, Retry, Root, Stage, StageError, begin, counts
+from stages.audit_rows import Examined, classified, film_row
+from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
 from stages.films import decode
 from stages.films.frame import Frame
-from stages.films.placement import place
-from stages.labels import Labels, LabelSource, Named, choose
+from stages.labels import Labels, LabelSource, choose
 from stages.statistics import duplicates
+from stages.thumbnails import Thumbnails
 
 LOOK = 4 * duplicates.SIDE  # pixels on the shorter side that are enough for a film's thumbnail
+ROWS_AT_ONCE = 1024  # objects, before they become columns
 
 
 class AuditParams(Params):
@@ -63,18 +67,6 @@ class AuditParams(Params):
     def frame(self) -> Frame:
         """The frame of the crop that is judged."""
         return Frame(height=self.height, width=self.width)
-
-
-@dataclass(frozen=True, slots=True)
-class Examined:
-    """What one file's bytes say."""
-
-    status: Status
-    reason: str | None
-    film_id: str | None = None
-    file_bytes: int | None = None
-    header: decode.Header | None = None
-    thumbnail: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,105 +143,50 @@ def readable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def film_row(path: str, examined: Examined, named: Named, classes: Sequence[str], frame: Frame) -> AuditedRow:
-    """Return a file's row: what its bytes say first, since a label does not mend a broken file."""
-    status, reason = examined.status, examined.reason
-    if status == "ok":
-        status, reason = named.status, named.reason
-    if status == "ok" and named.label not in classes:
-        status, reason = "unlabelled", f"label '{named.label}' is none of the classes {', '.join(classes)}"
-    known = named.label in classes
-    return AuditedRow(
-        film_id=examined.film_id,
-        path=path,
-        label=named.label if known else None,
-        label_index=classes.index(str(named.label)) if known else None,
-        group_id=named.group or (f"film/{(examined.film_id or path)[:12]}" if known else None),
-        split=None,
-        status=status,
-        reason=reason,
-        file_bytes=examined.file_bytes,
-        exact_duplicate_of=None,
-        near_duplicate_of=None,
-        delivered_split=named.delivered_split,
-        warning=_warning(path, examined.header),
-        **_measures(examined, frame),
-    )
+def rows_of(
+    files: Sequence[str], examined: Iterable[Examined], labels: Labels, frame: Frame, thumbnails: Thumbnails
+) -> tuple[pa.Table, set[str]]:
+    """Return the files' rows, without their classes yet, and the labels of those that are images.
 
-
-def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
-    """Return the columns that follow from a file's header; all null where there is none."""
-    header = examined.header
-    if header is None or examined.file_bytes is None:
-        names = (
-            "width",
-            "height",
-            "mode",
-            "format",
-            "bits_per_pixel",
-            "jpeg_quality",
-            "crop_lost",
-            "pad_added",
-        )
-        return dict.fromkeys(names)
-    crop = place(header.frame, frame=frame, policy="crop")
-    return {
-        "width": header.width,
-        "height": header.height,
-        "mode": header.mode,
-        "format": header.format,
-        "bits_per_pixel": 8 * examined.file_bytes / (header.width * header.height),
-        "jpeg_quality": header.jpeg_quality,
-        "crop_lost": crop.lost,
-        "pad_added": crop.padded,
-    }
-
-
-def _warning(path: str, header: decode.Header | None) -> str | None:
-    """Return what is odd about the file, the kind before a colon; the page counts the kinds."""
-    if header is None:
-        return None
-    suffix = PurePosixPath(path).suffix.lower()
-    wrong = suffix not in decode.EXTENSIONS.get(header.format, (suffix,))
-    extension = (f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}",) if wrong else ()
-    return "; ".join((*extension, *header.oddities)) or None
-
-
-def classes_of(params: AuditParams, labels: Labels, named: Sequence[Named]) -> tuple[str, ...]:
-    """Return the classes in the order of label_index: as asked for, as the naming fixes them, or sorted.
+    A folder of other files makes no class. Of the rows, some are objects and all before them columns.
 
     Args:
-        params: may hold the classes.
+        files: their paths.
+        examined: what their bytes say, as it comes.
         labels: the way to name films.
-        named: what is known of the files that are images: a folder of other files makes no class.
+        frame: of the crop that is judged.
+        thumbnails: takes a thumbnail of each.
     """
-    found = sorted({one.label for one in named if one.label is not None})
-    return params.classes or labels.classes or tuple(found)
+    found: set[str] = set()
+    tables = [AUDITED.table([])]
+    looked = zip(map(readable, files), examined, strict=True)
+    while some := list(islice(looked, ROWS_AT_ONCE)):
+        rows = []
+        for path, of_bytes in some:
+            named = labels.name(path)
+            if of_bytes.status == "ok" and named.label is not None:
+                found.add(named.label)
+            thumbnails.add(of_bytes.thumbnail)
+            rows.append(film_row(path, of_bytes, named, frame))
+        tables.append(AUDITED.table(rows))
+    return pa.concat_tables(tables), found
 
 
-def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[list[AuditedRow], dict[str, Any]]:
+def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table, dict[str, Any]]:
     """Examine every file under the raw folder, write the manifest, and return its rows and facts."""
     raw = machine.raw or root / paths.RAW
-    films = files_under(raw)
-    labels = choose(params.labels, films, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
+    files = files_under(raw)
+    labels = choose(params.labels, files, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
     if labels.source == "csv":
-        films = sorted({*films, *labels.listed} - {params.labels_csv})
+        files = sorted({*files, *labels.listed} - {params.labels_csv})
     retry = Retry(alone=lambda job, _path: job, without=without)
-    jobs = [AuditJob(path) for path in films]
-    work = partial(audit_job, raw=raw, ahead=machine.ahead)
-    examined = list(machine.fan_out(work, jobs, unit="files", retry=retry))
-    films = [readable(path) for path in films]
-    named = [labels.name(path) for path in films]
-    images = [of_name for of_bytes, of_name in zip(examined, named, strict=True) if of_bytes.status == "ok"]
-    classes = classes_of(params, labels, images)
-    rows = [
-        film_row(path, of_bytes, of_name, classes, params.frame)
-        for path, of_bytes, of_name in zip(films, examined, named, strict=True)
-    ]
-    rows = warn_of_groups_in_test(set_duplicates_aside(rows))
-    looked = zip(films, examined, strict=True)
-    thumbnails = {path: of_bytes.thumbnail for path, of_bytes in looked if of_bytes.status == "ok"}
-    rows, threshold = mark_near_duplicates(rows, thumbnails)
+    jobs = Made(lambda number: AuditJob(files[number]), len(files))
+    examined = machine.fan_out(partial(audit_job, raw=raw, ahead=machine.ahead), jobs, total=len(files), retry=retry)
+    with Thumbnails((root / paths.AUDIT).parent) as thumbnails:
+        rows, found = rows_of(files, examined, labels, params.frame, thumbnails)
+        classes = params.classes or labels.classes or tuple(sorted(found))
+        rows = set_duplicates_aside(classified(rows, classes))
+        rows, threshold = mark_near_duplicates(warn_of_groups_in_test(rows), thumbnails)
     facts = _facts(raw, root, labels, classes, threshold)
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=params.model_dump(mode="json"), facts=facts))
     return rows, facts
@@ -257,7 +194,7 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[list[Audi
 
 def run(params: AuditParams, root: Root, machine: Machine) -> Report:
     """Examine every file under the raw folder and write the manifest, the summary and the page."""
-    return _report(*survey(params, root, machine), params, root)
+    return _report(_told(*survey(params, root, machine), params), root)
 
 
 def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], threshold: float) -> dict[str, Any]:
@@ -272,18 +209,30 @@ def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], thresh
     }
 
 
-def _report(rows: Sequence[AuditedRow], facts: Mapping[str, Any], params: AuditParams, root: Root) -> Report:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is left of the rows for the page and the terminal: small, so that no row is held while the page is drawn."""
+
+    summary: Mapping[str, Any]
+    plotted: Sequence[Mapping[str, Any]]
+    lines: Sequence[str]
+
+
+def _told(rows: pa.Table, facts: Mapping[str, Any], params: AuditParams) -> _Told:
+    summary = audit_summary.summarize(rows, facts, params.frame)
+    return _Told(summary, audit_summary.sizes_to_plot(rows), audit_summary.lines(rows, facts))
+
+
+def _report(told: _Told, root: Root) -> Report:
     from stages.reporting import page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
 
-    summary = audit_summary.summarize(rows, facts, params.frame)
-    store.write_json(root / paths.AUDIT_SUMMARY, summary)
-    films = audit_summary.sizes_to_plot(rows)
-    store.write_bytes(root / paths.AUDIT_PAGE, page.audit_page({**summary, "films": films}).encode())
+    store.write_json(root / paths.AUDIT_SUMMARY, told.summary)
+    store.write_bytes(root / paths.AUDIT_PAGE, page.audit_page({**told.summary, "films": told.plotted}).encode())
     return Report(
-        done=len(rows),
+        done=told.summary["files"],
         unit="files",
-        set_aside=counts(row.status for row in rows),
-        lines=audit_summary.lines(rows, facts),
+        set_aside=told.summary["set_aside"],
+        lines=told.lines,
         written=(paths.AUDIT_PAGE, paths.AUDIT),
     )
 

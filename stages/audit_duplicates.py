@@ -2,65 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby, islice
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from manifests.rows import AuditedRow
+from manifests.rows import AUDITED, AuditedRow
+from stages.columns import put, where_ok, with_columns
 from stages.statistics import duplicates
-from stages.statistics.splits import gathered, linked
+from stages.statistics.splits import linked
+
+ROWS_AT_ONCE = 1024  # objects, before they become columns again
 
 
-def set_duplicates_aside(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
-    """Return the rows with one film of each set of byte-identical ones kept.
+def set_duplicates_aside(rows: pa.Table) -> pa.Table:
+    """Return the rows with one film of each set of byte-identical ones kept (`one_kept`)."""
+    ok, film_id = where_ok(rows), rows.column("film_id")
+    counted = pc.value_counts(film_id.filter(ok))
+    several = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    places = np.flatnonzero(pc.and_kleene(ok, pc.is_in(film_id, value_set=several)))
+    places = places[pc.sort_indices(film_id.take(places)).to_numpy()]  # a set's films one behind the other
+    told = (row for same in _sets(rows, places) for row in one_kept(same))
+    tables = [AUDITED.table([])]
+    while some := list(islice(told, ROWS_AT_ONCE)):
+        tables.append(AUDITED.table(some))
+    return put(rows, places, pa.concat_tables(tables), "status", "reason", "exact_duplicate_of")
+
+
+def _sets(rows: pa.Table, places: NDArray[np.intp]) -> Iterator[list[AuditedRow]]:
+    """Yield the rows at some places, those of one hash together, of which some are objects at a time."""
+    starts = range(0, len(places), ROWS_AT_ONCE)
+    films = (row for start in starts for row in AUDITED.rows(rows.take(places[start : start + ROWS_AT_ONCE])))
+    yield from (list(same) for _, same in groupby(films, lambda row: row.film_id))
+
+
+def one_kept(same: Sequence[AuditedRow]) -> list[AuditedRow]:
+    """Return the rows of films of the same bytes, all set aside but one.
 
     Kept is a film of the delivered test split before others, since the test is not to be touched, then the
     first by path. Where the labels of the same bytes differ, none can be trusted: all are set aside, but a
     delivered test film, which stays as it was delivered.
     """
-    usable = [row for row in rows if row.status == "ok"]
-    changed: dict[str, AuditedRow] = {}
-    for same in gathered([str(row.film_id) for row in usable], usable).values():
-        kept, *others = sorted(same, key=lambda row: (row.delivered_split != "test", row.path))
-        labels = sorted({str(row.label) for row in same})
-        if len(labels) > 1 and kept.delivered_split != "test":
-            reason = f"the same bytes are labelled {' and '.join(labels)}; expected one label"
-            changed |= {row.path: replace(row, status="label_conflict", reason=reason) for row in same}
-            continue
-        for row in others:
-            note = "" if row.label == kept.label else f" (there labelled {kept.label})"
-            reason = f"same bytes as {kept.path}{note}"
-            changed[row.path] = replace(row, status="duplicate", reason=reason, exact_duplicate_of=kept.path)
-    return [changed.get(row.path, row) if row.status == "ok" else row for row in rows]
+    kept = min(same, key=lambda row: (row.delivered_split != "test", row.path))
+    labels = sorted({str(row.label) for row in same})
+    if len(labels) > 1 and kept.delivered_split != "test":
+        reason = f"the same bytes are labelled {' and '.join(labels)}; expected one label"
+        return [replace(row, status="label_conflict", reason=reason) for row in same]
+    return [row if row is kept else _duplicate(row, kept) for row in same]
 
 
-def warn_of_groups_in_test(rows: Sequence[AuditedRow]) -> list[AuditedRow]:
+def _duplicate(row: AuditedRow, kept: AuditedRow) -> AuditedRow:
+    note = "" if row.label == kept.label else f" (there labelled {kept.label})"
+    return replace(row, status="duplicate", reason=f"same bytes as {kept.path}{note}", exact_duplicate_of=kept.path)
+
+
+def warn_of_groups_in_test(rows: pa.Table) -> pa.Table:
     """Return the rows with a warning on films whose patient is in the delivered test split as well."""
-    tested = {row.group_id for row in rows if row.status == "ok" and row.delivered_split == "test"}
+    ok, group, warning = where_ok(rows), rows.column("group_id"), rows.column("warning")
+    delivered = pc.equal(pc.fill_null(rows.column("delivered_split"), ""), "test")
+    tested = pc.unique(group.filter(pc.and_(ok, delivered)))
+    warned = pc.and_(pc.and_(ok, pc.invert(delivered)), pc.is_in(group, value_set=tested))
     text = "patient group is also in the delivered test split"
-    return [
-        replace(row, warning=f"{row.warning}; {text}" if row.warning else text)
-        if row.status == "ok" and row.delivered_split != "test" and row.group_id in tested
-        else row
-        for row in rows
-    ]
+    with_text = pc.coalesce(pc.binary_join_element_wise(warning, text, "; "), text)
+    return with_columns(rows, warning=pc.if_else(warned, with_text, warning))
 
 
-def mark_near_duplicates(rows: Sequence[AuditedRow], thumbnails: Mapping[str, bytes]) -> tuple[list[AuditedRow], float]:
+def mark_near_duplicates(rows: pa.Table, thumbnails: duplicates.Thumbnails) -> tuple[pa.Table, float]:
     """Return the rows with near duplicates pointing to the first film of their kind, and the threshold.
 
     Films that resemble one another through a third are of one kind: so whoever links each film to the one it
     points to holds all of them together.
+
+    Args:
+        rows: in the order of their paths.
+        thumbnails: of each row.
     """
-    usable = [row for row in rows if row.status == "ok"]
-    pixels = np.frombuffer(b"".join(thumbnails[row.path] for row in usable), np.uint8)
-    vectors = duplicates.Descriptors(pixels.reshape(len(usable), duplicates.SIDE**2))
-    found = duplicates.calibrated_threshold(vectors, [str(row.group_id) for row in usable])
+    films = np.flatnonzero(where_ok(rows))
+    vectors = duplicates.Descriptors(thumbnails, films)
+    groups = rows.column("group_id").take(films).combine_chunks().dictionary_encode().indices.to_numpy()
+    found = duplicates.calibrated_threshold(vectors, groups)
     threshold = duplicates.LEAST if found is None else found
-    pairs = duplicates.pairs_above(vectors, threshold)
-    first = linked(thumbnails, ((usable[one].path, usable[other].path) for one, other in pairs))
-    return [
-        replace(row, near_duplicate_of=first[row.path]) if row.status == "ok" and first[row.path] != row.path else row
-        for row in rows
-    ], threshold
+    first = linked(len(films), duplicates.pairs_above(vectors, threshold))
+    same = np.flatnonzero(first != np.arange(len(films)))
+    twins = rows.select(["path"]).take(films[first[same]]).rename_columns(["near_duplicate_of"])
+    return put(rows, films[same], twins, "near_duplicate_of"), threshold

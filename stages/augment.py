@@ -3,87 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
 
 from manifests import shards, store
 from manifests.rows import NORMALIZED, NormalizedRow
 from manifests.shards import ImageFolder
 from stages import paths
+from stages.augment_params import AugmentParams
+from stages.columns import ok_rows
 from stages.contract import (
     Failure,
     Machine,
-    Params,
+    Made,
     ParamsError,
     Report,
-    Retry,
     Root,
     Stage,
     StageError,
     begin,
-    counts,
 )
 from stages.drawn import AUGMENTED, drawn_column
 from stages.films import codec, geometry
-from stages.films.chain import Chain, Interpolation, Margins
-from stages.films.codec import Encoding
+from stages.films.chain import Chain
 from stages.films.frame import Frame, Gray, frame_of
 from stages.films.geometry import Box
-from stages.films.operations import Brightness, Drawn, Flip, Operation, Rotate
+from stages.films.operations import Drawn
 from stages.folder import (
-    Layout,
     failed_columns,
     image_columns,
     kept_line,
     key_of,
     publish,
     refuse_stale,
+    shard_jobs,
+    shard_retry,
     withdraw,
 )
 from stages.leaks import leak_warning
-
-
-class AugmentParams(Params):
-    """The recipe of the copies."""
-
-    copies: int = Field(20, ge=0, le=9999, description="Copies of every training film, beside the original.")
-    operations: tuple[Operation, ...] = Field(
-        (Brightness(), Rotate(), Flip()), description="The chain, in its order; each kind at most once."
-    )
-    margins: Margins = Field(
-        "cover",
-        description="What a rotation lets in from beyond the frame: black (the 2020 recipe), reflect, replicate; "
-        "cover zooms so far that nothing does.",
-    )
-    interpolation: Interpolation = Field(
-        "bilinear", description="How the warp reads between pixels: nearest (the 2020 recipe) or bilinear."
-    )
-    seed: int = Field(0, description="Key of the draws, with the film's hash, the copy and the operation.")
-    layout: Layout = Field(
-        "shards",
-        description="shards: Parquet files of images beside their rows; folder: split/label/name files.",
-    )
-    encoding: Encoding = Field("jpeg", description="jpeg, png or pgm; the last two are lossless.")
-    quality: int = Field(95, ge=1, le=100, description="JPEG quality; the 2020 recipe used 75.")
-
-    @field_validator("operations")
-    @classmethod
-    def _each_once(cls, operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-        kinds = [operation.op for operation in operations]
-        twice = sorted({kind for kind in kinds if kinds.count(kind) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)} more than once; each operation fills its own columns once")
-        return operations
-
-    def chain(self, frame: Frame) -> Chain:
-        """Return the chain of a frame."""
-        return Chain(self.operations, self.margins, self.interpolation, frame, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +156,10 @@ def failed_table(failed: Sequence[tuple[NormalizedRow, Failure]], params: Augmen
     return AUGMENTED.table_of({**columns, "copy": [0] * len(films)}, len(films))
 
 
-def jobs_of(films: Sequence[NormalizedRow], params: AugmentParams, frame: Frame) -> list[AugmentJob]:
+def jobs_of(films: pa.Table, params: AugmentParams, frame: Frame) -> Made[AugmentJob]:
     """Return a job per shard; its name carries all that decides its bytes, the films' pixels included."""
-    by_id = {film.film_id: film for film in films}
     per_shard = shards.films_per_shard(params.copies + 1, frame.pixels, at_most=shards.IMAGES_PER_SHARD)
-    planned = shards.plan(by_id, films_per_shard=per_shard)
-    return [job_of(prefix, [by_id[film_id] for film_id in ids], params, frame) for prefix, ids in planned.items()]
+    return shard_jobs(films, NORMALIZED, partial(job_of, params=params, frame=frame), films_per_shard=per_shard)
 
 
 def job_of(prefix: str, films: Sequence[NormalizedRow], params: AugmentParams, frame: Frame) -> AugmentJob:
@@ -209,23 +169,12 @@ def job_of(prefix: str, films: Sequence[NormalizedRow], params: AugmentParams, f
     return AugmentJob(shards.shard_name(prefix, key), tuple(films))
 
 
-def alone(job: AugmentJob, film_id: str, *, params: AugmentParams, frame: Frame) -> AugmentJob:
-    """Return the job of one of a job's films."""
-    return job_of(shards.prefix_of(job.shard), [film for film in job.films if film.film_id == film_id], params, frame)
-
-
-def without(job: AugmentJob, failures: Mapping[str, Failure], *, params: AugmentParams, frame: Frame) -> AugmentJob:
-    """Return a job without some films: its shard has the name that the others' bytes give it."""
-    films = [film for film in job.films if film.film_id not in failures]
-    failed = tuple((film, failures[film.film_id]) for film in job.films if film.film_id in failures)
-    return replace(job_of(shards.prefix_of(job.shard), films, params, frame), failed=failed)
-
-
 def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
     """Write the originals and copies of every training film."""
     source = root / paths.NORMALIZED_MANIFEST
-    films = [film for film in store.read(NORMALIZED, source) if film.split == "train" and film.status == "ok"]
-    if not films:
+    films = ok_rows(store.read_table(NORMALIZED, source))
+    films = films.filter(pc.equal(films.column("split"), "train"))
+    if not len(films):
         raise StageError(f"{source}: holds no training film; expected some; see {paths.SPLIT_SUMMARY}")
     refuse_stale(paths.NORMALIZED_MANIFEST, paths.SPLIT, root=root, stage="normalize")
     normalized = store.read_footer(source)
@@ -242,11 +191,16 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
     jobs = jobs_of(films, params, frame)
     folder = ImageFolder(root / paths.AUGMENTED, params.layout)
     before = folder.shards_on_disk()
-    retry = Retry(
-        alone=partial(alone, params=params, frame=frame), without=partial(without, params=params, frame=frame)
-    )
+    retry = shard_retry(partial(job_of, params=params, frame=frame))
     withdraw(folder)
-    tables = machine.fan_out(work, jobs, unit="images", weigh=lambda job: len(job.films) * copies, retry=retry)
+    tables = machine.fan_out(
+        work,
+        jobs,
+        unit="images",
+        weigh=lambda job: len(job.films) * copies,
+        total=len(films) * copies,
+        retry=retry,
+    )
     footer = store.Footer(
         params=params.model_dump(mode="json"),
         sources={
@@ -256,14 +210,14 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
         facts=normalized.facts,
         recipes=normalized.recipes_with("normalize"),
     )
-    table = publish(folder, tables, AUGMENTED, footer, shown=("unfilled", "encoded_bytes"))
+    published = publish(folder, tables, AUGMENTED, footer, sums=_sums)
     return Report(
-        done=len(table),
+        done=published.rows,
         unit="images",
-        set_aside=counts(table.column("status").to_pylist()),
+        set_aside=published.set_aside,
         lines=[
-            *kept_line(folder, before, table, "images"),
-            *_lines(table, len(films), params),
+            *kept_line(folder, before, published, "images"),
+            *_lines(published.sums, len(films), params),
             *leak_warning(normalized.facts),
         ],
         written=(paths.AUGMENTED_MANIFEST,),
@@ -284,14 +238,18 @@ def refuse_what_cannot_be_covered(params: AugmentParams, frame: Frame) -> None:
         raise ParamsError(f"augment: margins 'cover' cannot hold: {error}; choose a smaller shift") from error
 
 
-def _lines(table: pa.Table, films: int, params: AugmentParams) -> list[str]:
-    unfilled = table.column("unfilled").drop_null().to_numpy()
-    if not len(unfilled):
+def _sums(images: pa.Table) -> dict[str, float]:
+    """Return what the report tells, summed over some images."""
+    unfilled, size = (images.column(name).to_numpy().sum() for name in ("unfilled", "encoded_bytes"))
+    return {"images": len(images), "unfilled": unfilled, "bytes": size}
+
+
+def _lines(sums: Mapping[str, float], films: int, params: AugmentParams) -> list[str]:
+    if not sums["images"]:
         return []
-    size: Any = table.column("encoded_bytes").drop_null().to_numpy().sum()
     return [
         f"{films:,} training films x {params.copies + 1}; margins {params.margins}, {params.interpolation}; "
-        f"{unfilled.mean():.1%} of the pixels from outside the film, {size / 1e6:,.0f} MB"
+        f"{sums['unfilled'] / sums['images']:.1%} of the pixels from outside the film, {sums['bytes'] / 1e6:,.0f} MB"
     ]
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from stages import audit, augment, normalize, paths, split
 from stages.ahead import kept_ahead
 from stages.audit import AuditParams
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.contract import Machine, Params, Report, Root, Stage
 from stages.normalize import NormalizeParams
 from stages.split import SplitParams

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
@@ -104,21 +104,47 @@ def heard(listener: Callable[[str], None]) -> Iterator[None]:
         _listener.reset(token)
 
 
+class Made(Sequence[Job]):
+    """Jobs that are made when they are asked for: a list of them would hold every film's row at once."""
+
+    def __init__(self, make: Callable[[int], Job], number: int) -> None:
+        """Let `make` give the job of each place, of so many; asked again, it gives an equal one."""
+        self._make = make
+        self._number = number
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return self._number
+
+    @overload
+    def __getitem__(self, place: int, /) -> Job: ...
+    @overload
+    def __getitem__(self, place: slice, /) -> Made[Job]: ...
+    def __getitem__(self, place: int | slice, /) -> Job | Made[Job]:
+        """Return the job of a place, or the jobs of a slice, none of them made yet."""
+        places = range(self._number)[place]  # an IndexError where there is none
+        if isinstance(places, int):
+            return self._make(places)
+        return Made(lambda number: self._make(places[number]), len(places))
+
+
 class FanOut(Protocol):
     """Apply work to every job, in parallel or not; results come in the order of the jobs, each as soon as it can.
 
-    `weigh` tells how many `unit`s a job holds, for the progress bar alone. `retry` tells how a job goes on without
-    a film that ends its process; without it, such a film ends the run. `within` tells of progress to a bar that is
-    shown already, in place of one of its own.
+    Of the jobs, those under way are held and no others (see `Made`). `weigh` tells how many `unit`s a job holds and
+    `total` how many there are, for the progress bar alone; without it, all jobs are weighed first. `retry` tells how
+    a job goes on without a film that ends its process; without it, such a film ends the run. `within`
+    tells of progress to a bar that is shown already, in place of one of its own.
     """
 
     def __call__(  # noqa: D102 - the class says it
         self,
         work: Callable[[Job], Result],
-        jobs: Iterable[Job],
+        jobs: Sequence[Job],
         *,
         unit: str = "files",
         weigh: Callable[[Job], int] = one,
+        total: int | None = None,
         retry: Retry[Job] | None = None,
         within: Callable[..., None] | None = None,
     ) -> Iterable[Result]: ...
@@ -140,6 +166,31 @@ def _unheard(_results: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """How training uses the machine.
+
+    Attributes:
+        residence: where the images lie: `auto`, `device`, `host` or `stream`.
+        save_every_s: seconds between two saved states.
+        anew: whether a stopped run's state is left behind.
+        tensorboard: a folder for TensorBoard's event files; None for none.
+        compiled: whether the network is compiled first: a slow start, faster steps.
+        rank: this process among all that train together, from 0: the first one writes and speaks.
+        ranks: how many there are.
+        local_rank: this process among those of its machine, from 0.
+    """
+
+    residence: str = "auto"
+    save_every_s: float = 60.0
+    anew: bool = False
+    tensorboard: Path | None = None
+    compiled: bool = False
+    rank: int = 0
+    ranks: int = 1
+    local_rank: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """What the machine offers a run. Nothing in here may change output bytes beyond rounding on a device.
 
@@ -150,6 +201,7 @@ class Machine:
         raw: where the raw films lie, if not where the parameters or the audit say.
         ahead: keeps the films that one stage decodes for the next, where both are one run.
         sections: what params.yaml says of each stage, for a tool that runs stages anew.
+        training: how training uses it.
         results: takes lines of results for standard output, as they come.
     """
 
@@ -159,6 +211,7 @@ class Machine:
     raw: Path | None = None
     ahead: Ahead | None = None
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Training = Training()
     results: Callable[[bytes], None] = _unheard
 
 
@@ -197,6 +250,7 @@ class Stage(Generic[P]):
         run: does the work.
         writes_if: the parameter without which it writes nothing; empty where it always writes.
         arguments: the parameter, a tuple of words, that the command takes without a flag; empty where there is none.
+        goes_on: what a run does after one that was stopped, in words; empty where shards or nothing are kept.
         results_to: the parameter that names the file of its results; where that is not given, they alone go to
             standard output, and all else that the command says to standard error. Empty where there are none.
     """
@@ -208,13 +262,5 @@ class Stage(Generic[P]):
     run: Callable[[P, Root, Machine], Report]
     writes_if: str = ""
     arguments: str = ""
+    goes_on: str = ""
     results_to: str = ""
-
-
-def counts(values: Iterable[Any]) -> dict[str, int]:
-    """Return how often each value but `ok` occurs, the most frequent first."""
-    found: dict[str, int] = {}
-    for value in values:
-        if value != "ok":
-            found[str(value)] = found.get(str(value), 0) + 1
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

@@ -132,9 +132,9 @@ def _networks(
     params: EvaluateParams, root: Root, sets: Mapping[str, Images], machine: Machine
 ) -> dict[str, Checkpoint]:
     """Return the networks by their files, each made for such images: none is scored where one cannot be."""
-    from stages.learning import checkpoint, loop  # noqa: PLC0415  # torch
+    from stages.learning import checkpoint, devices  # noqa: PLC0415  # torch
 
-    device = loop.device_for(machine.device)
+    device = devices.device_for(machine.device)
     networks = {name: checkpoint.load(root / name, device) for name in find_models(root, params.models)}
     for name, network in networks.items():
         for images in sets.values():
@@ -146,9 +146,9 @@ def _score(
     networks: Mapping[str, Checkpoint], sets: Mapping[str, Images], machine: Machine
 ) -> dict[str, dict[str, Probabilities]]:
     """Return the probabilities that each network gives each set."""
-    from stages.learning import loop  # noqa: PLC0415  # torch
+    from stages.learning import devices  # noqa: PLC0415  # torch
 
-    device = loop.device_for(machine.device)
+    device = devices.device_for(machine.device)
     images = len(networks) * sum(len(of_set.rows) for of_set in sets.values())
     with machine.track(images, unit="images") as advance:
         return {

@@ -5,26 +5,29 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
 from manifests import store
 from manifests.columns import Schema
+from manifests.plan import plan
 from manifests.rows import FilmRow, ImageRow
 from manifests.seal import claimed_by
-from manifests.shards import SHARDS, ImageFolder
-from stages.contract import Failure, Params, Root, StageError
+from manifests.shards import SHARDS, ImageFolder, prefix_of
+from stages.columns import ok_rows, set_aside, tallied
+from stages.contract import Failure, Made, Params, Retry, Root, StageError
 
 Row = TypeVar("Row", bound=ImageRow)
+Film = TypeVar("Film", bound=FilmRow)
+Job = TypeVar("Job")
 P = TypeVar("P", bound=Params)
 Layout = Literal["shards", "folder"]
 
@@ -133,17 +136,33 @@ def failed_columns(films: Sequence[FilmRow], failures: Sequence[Failure], paths:
     }
 
 
-def kept_line(folder: ImageFolder, before: Mapping[str, int], table: pa.Table, unit: str) -> list[str]:
+@dataclass(slots=True)
+class Published:
+    """What a run reports of its rows: of the rows themselves, the parent holds none.
+
+    Attributes:
+        rows: how many were written.
+        set_aside: films of each status but ok.
+        of_shards: rows in each shard.
+        sums: what the stage adds up over its images.
+    """
+
+    rows: int = 0
+    set_aside: Counter[str] = field(default_factory=Counter)
+    of_shards: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+
+
+def kept_line(folder: ImageFolder, before: Mapping[str, int], published: Published, unit: str) -> list[str]:
     """Return a line on what an earlier run had finished; none where it had finished nothing that is still of use.
 
     Args:
         folder: where the shards lie.
         before: the shards that lay there when the run began, as `folder.shards_on_disk()` gave them.
-        table: the rows of the run.
+        published: the rows of the run.
         unit: what a row is, in the plural.
     """
-    now = folder.shards_on_disk()
-    of_rows = Counter(table.column("shard").drop_null().to_pylist())
+    now, of_rows = folder.shards_on_disk(), published.of_shards
     kept = [name for name in of_rows if now.get(name) == before.get(name)]  # a file written anew has another number
     if not kept:
         return []
@@ -161,6 +180,43 @@ def key_of(params: Params, films: Sequence[FilmRow]) -> Any:
     }
 
 
+def shard_jobs(
+    films: pa.Table, schema: Schema[Film], job_of: Callable[[str, Sequence[Film]], Job], *, films_per_shard: int
+) -> Made[Job]:
+    """Return a job per shard, each of the rows of its films, which are made when the job is asked for.
+
+    Args:
+        films: the rows of all films.
+        schema: of the rows.
+        job_of: gives the job of a prefix of hashes and the films that have it.
+        films_per_shard: the most films that a shard holds.
+    """
+    planned = list(plan(films.column("film_id"), films_per_shard=films_per_shard).items())
+
+    def made(number: int) -> Job:
+        prefix, places = planned[number]
+        return job_of(prefix, schema.rows(films.take(places)))
+
+    return Made(made, len(planned))
+
+
+def shard_retry(job_of: Callable[[str, Sequence[Film]], Job]) -> Retry[Job]:
+    """Return how the job of a shard goes on without a film; each shard has the name that its films' bytes give it."""
+    return Retry(alone=partial(_alone, job_of=job_of), without=partial(_without, job_of=job_of))
+
+
+def _alone(job: Any, film_id: str, *, job_of: Callable[[str, Sequence[Any]], Any]) -> Any:
+    """Return the job of one of a job's films."""
+    return job_of(prefix_of(job.shard), [film for film in job.films if film.film_id == film_id])
+
+
+def _without(job: Any, failures: Mapping[str, Failure], *, job_of: Callable[[str, Sequence[Any]], Any]) -> Any:
+    """Return a job without some films."""
+    films = [film for film in job.films if film.film_id not in failures]
+    failed = tuple((film, failures[film.film_id]) for film in job.films if film.film_id in failures)
+    return replace(job_of(prefix_of(job.shard), films), failed=failed)
+
+
 def withdraw(folder: ImageFolder) -> None:
     """Delete the manifest of images that are about to be written over, so that it never claims bytes that are gone.
 
@@ -172,46 +228,48 @@ def withdraw(folder: ImageFolder) -> None:
 
 
 def publish(
-    folder: ImageFolder, tables: Iterable[pa.Table], schema: Schema[Row], footer: store.Footer, *, shown: Sequence[str]
-) -> pa.Table:
+    folder: ImageFolder,
+    tables: Iterable[pa.Table],
+    schema: Schema[Row],
+    footer: store.Footer,
+    *,
+    sums: Callable[[pa.Table], Mapping[str, float]],
+) -> Published:
     """Write the manifest of the jobs' rows as they come, then delete what it does not claim.
 
     In this order, a run that is killed between the two leaves files too many and none too few. The rows are in
     the order of the jobs, and so of the films' hashes. The footer takes up what made the images, and each shard's
-    seal. Of a million rows, the parent keeps what it reports and no more.
+    seal. Of a million rows, the parent keeps what it reports and the names of the files.
 
-    Returns:
-        The rows' `status` and `shard`, and the columns `shown`.
+    Args:
+        folder: where the images lie.
+        tables: the rows of each job.
+        schema: of the rows.
+        footer: without versions and seals.
+        sums: what is added up over the images, given some of their rows.
     """
-    reported: list[pa.Table] = []
-    kept: set[str] = set()
+    published = Published()
+    claimed: list[pa.Array] = []
     seals: dict[str, str] = {}
 
     def noted() -> Iterator[pa.Table]:
         for table in tables:
-            images = table.filter(pc.equal(table.column("status"), "ok"))  # a failed film's row claims no file
-            in_shards = images.column("shard").unique().drop_null().to_pylist()
-            for name in in_shards:
+            images = ok_rows(table)  # a failed film's row claims no file
+            shards = tallied(images.column("shard"))
+            for name in shards:
                 folder.flush_shard(name)  # here, where waiting for the disk holds up no worker
-            seals.update({name: str(claimed_by(folder.path / SHARDS / name)) for name in in_shards})
-            kept.update(images.column("path").to_pylist() if folder.layout == "folder" else _in_folder(in_shards))
-            reported.append(_dictionary_encoded(table.select(["status", "shard", *shown])))
+            seals.update({name: str(claimed_by(folder.path / SHARDS / name)) for name in shards})
+            claimed.extend(images.column("path").chunks if folder.layout == "folder" else [_in_folder(shards)])
+            published.rows += len(table)
+            published.set_aside.update(set_aside(table.column("status")))
+            published.of_shards.update(shards)
+            published.sums.update(sums(images))
             yield table
 
     store.write_tables(noted(), schema, folder.manifest, lambda: replace(footer, versions=versions(), files=seals))
-    folder.remove_others(kept)
-    empty = _dictionary_encoded(schema.table([]).select(["status", "shard", *shown]))
-    return pa.concat_tables([*reported, empty]).unify_dictionaries()
+    folder.remove_others(pa.chunked_array(claimed, pa.string()))
+    return published
 
 
-def _in_folder(names: Iterable[str]) -> set[str]:
-    return {f"{SHARDS}/{name}" for name in names}
-
-
-def _dictionary_encoded(table: pa.Table) -> pa.Table:
-    """Return a table with each text once and a number in each row."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_string(field.type):
-            column = table.column(place).cast(pa.dictionary(pa.int32(), pa.string()))
-            table = table.set_column(place, pa.field(field.name, column.type), column)
-    return table
+def _in_folder(names: Iterable[str]) -> pa.Array:
+    return pa.array([f"{SHARDS}/{name}" for name in names], pa.string())

@@ -70,9 +70,9 @@ class NetworksParams(Params):
 
 def run(params: NetworksParams, _root: Root, machine: Machine) -> Report:
     """Tell of each network its size, its work and the memory of a training step, and what would fit."""
-    from stages.learning import loop, room  # noqa: PLC0415 - torch is slow to import
+    from stages.learning import devices, room  # noqa: PLC0415 - torch is slow to import
 
-    device = loop.device_for(machine.device)
+    device = devices.device_for(machine.device)
     free = room.at_hand(device)
     names = asked(params)
     rows, refused = [list(HEADINGS)], []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -17,7 +17,8 @@ from manifests.rows import NORMALIZED, SPLIT, SplitRow
 from manifests.shards import ImageFolder
 from stages import paths
 from stages.ahead import Ahead
-from stages.contract import Failure, Machine, Params, Report, Retry, Root, Stage, StageError, begin, counts
+from stages.columns import ok_rows
+from stages.contract import Failure, Machine, Made, Params, Report, Root, Stage, StageError, begin
 from stages.films import codec, decode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
@@ -30,6 +31,8 @@ from stages.folder import (
     key_of,
     publish,
     refuse_stale,
+    shard_jobs,
+    shard_retry,
     withdraw,
 )
 from stages.leaks import leak_warning
@@ -172,29 +175,15 @@ def placement_columns(placement: Placement) -> dict[str, Any]:
     }
 
 
-def jobs_of(films: Sequence[SplitRow], params: NormalizeParams) -> list[NormalizeJob]:
+def jobs_of(films: pa.Table, params: NormalizeParams) -> Made[NormalizeJob]:
     """Return a job per shard; the shard's name carries all that decides its bytes."""
-    by_id = {film.film_id: film for film in films}
     per_shard = shards.films_per_shard(1, params.frame.pixels, at_most=FILMS_PER_SHARD)
-    planned = shards.plan(by_id, films_per_shard=per_shard)
-    return [job_of(prefix, [by_id[film_id] for film_id in ids], params) for prefix, ids in planned.items()]
+    return shard_jobs(films, SPLIT, partial(job_of, params=params), films_per_shard=per_shard)
 
 
 def job_of(prefix: str, films: Sequence[SplitRow], params: NormalizeParams) -> NormalizeJob:
     """Return the job of some films that share a prefix of their hashes."""
     return NormalizeJob(shards.shard_name(prefix, key_of(params, films)), tuple(films))
-
-
-def alone(job: NormalizeJob, film_id: str, *, params: NormalizeParams) -> NormalizeJob:
-    """Return the job of one of a job's films."""
-    return job_of(shards.prefix_of(job.shard), [film for film in job.films if film.film_id == film_id], params)
-
-
-def without(job: NormalizeJob, failures: Mapping[str, Failure], *, params: NormalizeParams) -> NormalizeJob:
-    """Return a job without some films: its shard has the name that the others' bytes give it."""
-    films = [film for film in job.films if film.film_id not in failures]
-    failed = tuple((film, failures[film.film_id]) for film in job.films if film.film_id in failures)
-    return replace(job_of(shards.prefix_of(job.shard), films, params), failed=failed)
 
 
 def raw_folder(facts: Mapping[str, Any], root: Root, machine: Machine) -> Path:
@@ -204,7 +193,7 @@ def raw_folder(facts: Mapping[str, Any], root: Root, machine: Machine) -> Path:
 
 def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:
     """Normalize every film that has a split."""
-    films = [film for film in store.read(SPLIT, root / paths.SPLIT) if film.status == "ok"]
+    films = ok_rows(store.read_table(SPLIT, root / paths.SPLIT))
     refuse_stale(paths.SPLIT, paths.AUDIT, root=root, stage="split")
     divided = store.read_footer(root / paths.SPLIT)
     raw = raw_folder(divided.facts, root, machine)
@@ -212,34 +201,43 @@ def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:
     jobs = jobs_of(films, params)
     folder = ImageFolder(root / paths.NORMALIZED, params.layout)
     before = folder.shards_on_disk()
-    retry = Retry(alone=partial(alone, params=params), without=partial(without, params=params))
+    retry = shard_retry(partial(job_of, params=params))
     withdraw(folder)
-    tables = machine.fan_out(work, jobs, unit="films", weigh=lambda job: len(job.films), retry=retry)
+    tables = machine.fan_out(work, jobs, unit="films", weigh=lambda job: len(job.films), total=len(films), retry=retry)
     footer = store.Footer(
         params=params.model_dump(mode="json"),
         sources={path: store.file_sha256(root / path) for path in (paths.AUDIT, paths.SPLIT)},
         facts={**divided.facts, "frame": {"height": params.height, "width": params.width}},
         recipes=divided.recipes_with("split"),
     )
-    table = publish(folder, tables, NORMALIZED, footer, shown=("lost", "padded"))
+    published = publish(folder, tables, NORMALIZED, footer, sums=_sums)
     return Report(
         done=len(films),
         unit="films",
-        set_aside=counts(table.column("status").to_pylist()),
-        lines=[*kept_line(folder, before, table, "films"), *_lines(table, params), *leak_warning(divided.facts)],
+        set_aside=published.set_aside,
+        lines=[
+            *kept_line(folder, before, published, "films"),
+            *_lines(published.sums, params),
+            *leak_warning(divided.facts),
+        ],
         written=(paths.NORMALIZED_MANIFEST,),
     )
 
 
-def _lines(table: pa.Table, params: NormalizeParams) -> list[str]:
-    lost = table.column("lost").drop_null().to_numpy()
-    padded = table.column("padded").drop_null().to_numpy()
-    if not len(lost):
+def _sums(images: pa.Table) -> dict[str, float]:
+    """Return what the report tells, summed over some images."""
+    lost, padded = (images.column(name).to_numpy() for name in ("lost", "padded"))
+    return {"films": len(images), "lost": lost.sum(), "padded": padded.sum(), "with padding": (padded > 0).sum()}
+
+
+def _lines(sums: Mapping[str, float], params: NormalizeParams) -> list[str]:
+    films = sums["films"]
+    if not films:
         return []
     return [
         f"policy {params.policy} into {params.height} x {params.width} (height x width): "
-        f"{lost.mean():.1%} of the films' area cut away, {padded.mean():.1%} of the frames black, "
-        f"{(padded > 0).mean():.1%} of the films padded"
+        f"{sums['lost'] / films:.1%} of the films' area cut away, {sums['padded'] / films:.1%} of the frames black, "
+        f"{sums['with padding'] / films:.1%} of the films padded"
     ]
 
 

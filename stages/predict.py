@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from manifests import source, store
 from manifests.rows import Status
 from stages import paths
 from stages.audit import readable
-from stages.contract import Failure, Machine, Params, ParamsError, Report, Retry, Root, Stage, StageError, begin, counts
+from stages.contract import Failure, Machine, Params, ParamsError, Report, Retry, Root, Stage, StageError, begin
 from stages.films.decode import DecodeError
 from stages.films.frame import Frame, Gray
 from stages.normalize import NormalizeParams, normalize_one
@@ -191,12 +192,12 @@ def _opened(output: str, results: Write) -> Iterator[Write]:
 
 def run(params: PredictParams, root: Root, machine: Machine) -> Report:
     """Write a row for every film, good or bad."""
-    from stages.learning import checkpoint, loop  # noqa: PLC0415 - torch is slow to import
+    from stages.learning import checkpoint, devices  # noqa: PLC0415 - torch is slow to import
 
     films = films_of(params.films)
-    network = checkpoint.load(root / params.model, loop.device_for(machine.device))
+    network = checkpoint.load(root / params.model, devices.device_for(machine.device))
     normalization = normalization_of(network, params.model)
-    statuses: list[Status] = []
+    statuses: Counter[Status] = Counter()
     with (
         _opened(params.output, machine.results) as write,
         machine.track(len(films), unit="films") as advance,
@@ -204,12 +205,12 @@ def run(params: PredictParams, root: Root, machine: Machine) -> Report:
         write(header(network.classes, form=params.format))
         for part in _answered(films, network, normalization, machine, advance):
             write(b"".join(row(answer, network.classes, form=params.format) for answer in part))
-            statuses += [answer.status for answer in part]
+            statuses.update(answer.status for answer in part)
     frame = f"{normalization.height}x{normalization.width}"
     return Report(
         done=len(films),
         unit="films",
-        set_aside=counts(statuses),
+        set_aside={status: number for status, number in statuses.most_common() if status != "ok"},
         lines=[f"{network.network_name} of {params.model}; films by policy {normalization.policy} into {frame}"],
         written=(params.output,) if params.output else (),
     )

@@ -8,12 +8,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests import store
-from manifests.rows import AUDITED, AuditedRow
+from manifests.rows import AUDITED
 from stages import paths
 from stages.audit_summary import FILE_FEATURES
+from stages.columns import numbers, ok_rows
 from stages.contract import Machine, Root, StageError
 from stages.scoring import Images
 from stages.statistics import scores
@@ -21,9 +24,9 @@ from stages.statistics.probes import Adversary, Numbers, adversary, binned, near
 from stages.statistics.ridge import Features, fit_ridge, indicators
 
 MAJORITY, METADATA, BORDER, RIDGE, NEAREST = "majority", "metadata", "border", "ridge", "nearest_neighbour"
-FILE_NUMBERS: Mapping[str, Callable[[AuditedRow], float | None]] = {
+FILE_NUMBERS: Mapping[str, Callable[[pa.Table], NDArray[np.float64]]] = {
     **FILE_FEATURES,
-    "file bytes": lambda row: row.file_bytes,
+    "file bytes": lambda films: numbers(films.column("file_bytes")),
 }
 
 
@@ -102,16 +105,17 @@ def _file_numbers(root: Root, images: Images) -> Numbers | None:
     manifest = root / paths.AUDIT
     if not manifest.is_file():
         return None
-    audited = {row.film_id: row for row in store.read(AUDITED, manifest) if row.status == "ok"}
-    unknown = [row.path for row in images.rows if row.film_id not in audited]
-    if unknown:
+    audited = ok_rows(store.read_table(AUDITED, manifest))
+    wanted = pa.array([row.film_id for row in images.rows], pa.string())
+    place = pc.index_in(wanted, value_set=audited.column("film_id").combine_chunks())
+    if place.null_count:
+        unknown = images.rows[np.flatnonzero(pc.is_null(place))[0]].path
         raise StageError(
-            f"{manifest}: does not know {len(unknown):,} of {len(images.rows):,} normalized films ({unknown[0]}); "
+            f"{manifest}: does not know {place.null_count:,} of {len(images.rows):,} normalized films ({unknown}); "
             "run split and normalize again"
         )
-    rows = [audited[row.film_id] for row in images.rows]
-    numbers = [[value(row) for value in FILE_NUMBERS.values()] for row in rows]
-    return np.array(numbers, np.float64)  # None becomes NaN
+    films = audited.take(place)
+    return np.stack([values(films) for values in FILE_NUMBERS.values()], axis=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Judge:
         Raises:
             StageError: where an image cannot be decoded or has another frame.
         """
-        from stages.learning import batches, loop  # noqa: PLC0415  # torch
+        from stages.learning import batches, prediction  # noqa: PLC0415  # torch
 
         known = self.checkpoint
         probabilities = np.empty((len(images.rows), len(known.classes)), np.float32)
@@ -69,7 +69,7 @@ class Judge:
             part = order[start : start + IMAGES_AT_ONCE]
             rows = [images.rows[place] for place in part]
             pixels = batches.resident(images.folder, rows, known.frame, _untracked)
-            probabilities[part] = loop.predict(
+            probabilities[part] = prediction.predict(
                 known.network, pixels, mean=known.mean, std=known.std, device=self.device
             )
             self.advance(len(part))

@@ -8,19 +8,29 @@ leaked. `unit: film` makes that careless split itself, and the manifest and ever
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
 from manifests import store
-from manifests.rows import AUDITED, SPLIT, SPLITS, AuditedRow, Split, SplitRow
+from manifests.rows import AUDITED, SPLIT, SPLITS
 from stages import paths
-from stages.contract import Machine, Params, Report, Root, Stage, StageError, counts
+from stages.columns import ok_rows, set_aside, tallied
+from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.leaks import leak_warning
+from stages.patients import Patients, clusters_of, films_as_units, patients_as_units
 from stages.reporting import text
-from stages.statistics.splits import draw_blocks, draw_number, draw_share, gathered, linked, rounded_share
+from stages.statistics.splits import draw_blocks, draw_number, draw_share, rounded_share
+
+READ = (  # of the audit: what tells who is one patient, and what goes on
+    *("film_id", "path", "label", "label_index", "group_id", "status", "delivered_split"),
+    *("exact_duplicate_of", "near_duplicate_of"),
+)
 
 
 class SplitParams(Params):
@@ -56,147 +66,131 @@ class SplitParams(Params):
         return holdout
 
 
-def clusters_of(rows: Sequence[AuditedRow]) -> dict[str, str]:
-    """Return each patient group's cluster: groups that share a radiograph are taken for one patient."""
-    group = {row.path: str(row.group_id) for row in rows if row.group_id}
-    pairs = [
-        (group[row.path], group[twin])
-        for row in rows
-        for twin in (row.exact_duplicate_of, row.near_duplicate_of)
-        if twin is not None
-    ]
-    return linked(group.values(), pairs)
-
-
-def assign(rows: Sequence[AuditedRow], cluster: Mapping[str, str], params: SplitParams) -> dict[str, Split | None]:
-    """Return the split of each usable film by its path; None where its patient is in the delivered test split.
+def assign(films: pa.Table, patients: Patients, params: SplitParams) -> pa.StringArray:
+    """Return the split of each usable film; null where its patient is in the delivered test split.
 
     Shares are taken by rank of a keyed hash within each class (`draw_share`), so they are exact, repeatable,
     and films that are added later move at most the patients at a boundary. Blocks (`draw_blocks`) are as exact, but
     may move as a whole. What is drawn and held together is the patient; with `unit: film`, each film is its own.
     """
-    unit = {row.path: str(row.film_id) if params.unit == "film" else cluster[str(row.group_id)] for row in rows}
-    delivered = [row for row in rows if row.delivered_split == "test"]
-    pool = [row for row in rows if row.delivered_split != "test"]
-    tested = {unit[row.path] for row in delivered}
-    if not delivered:
-        tested = draw_share(_units(pool, unit), params.test_fraction, seed=params.seed, purpose="test")
-    crossing = [row for row in pool if unit[row.path] in tested]
-    pool = [row for row in pool if unit[row.path] not in tested]
+    units = films_as_units(films) if params.unit == "film" else patients_as_units(films, patients)
+    delivered = _delivered_as_test(films)
+    if delivered.any():
+        tested = np.isin(units.of_film, units.of_film[delivered])
+    else:
+        drawn = draw_share(units.by_class(~delivered), params.test_fraction, seed=params.seed, purpose="test")
+        tested = units.among(drawn)
+    pool = ~tested
     draw = draw_blocks if params.holdout == "block" else draw_share
-    held = draw(_units(pool, unit), params.val_fraction, seed=params.seed, purpose="val")
-    rest = [row for row in pool if unit[row.path] not in held]
-    probe = _leak_probe(pool, rest, params)
-    splits: dict[str, Split | None] = {row.path: "test" for row in delivered}
-    splits |= {row.path: None if delivered else "test" for row in crossing}
-    splits |= {row.path: "val" for row in pool if unit[row.path] in held}
-    splits |= {row.path: "leak_probe" if row.film_id in probe else "train" for row in rest}
-    return splits
+    held = units.among(draw(units.by_class(pool), params.val_fraction, seed=params.seed, purpose="val"))
+    probe = _leak_probe(films, pool, pool & ~held, params)
+    test = delivered if delivered.any() else tested
+    conditions = {"test": test, None: tested, "val": held, "leak_probe": probe, "train": pool}  # the first that holds
+    place = np.select(list(conditions.values()), range(len(conditions)))
+    return pa.array(list(conditions), pa.string()).take(pa.array(place))
 
 
-def _units(rows: Sequence[AuditedRow], unit: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return what is drawn, by class: a patient whose films disagree counts for the most frequent class."""
-    labels = gathered([unit[row.path] for row in rows], [str(row.label) for row in rows])
-    of_class = {name: Counter(sorted(found)).most_common(1)[0][0] for name, found in labels.items()}
-    return gathered(list(of_class.values()), list(of_class))
+def _delivered_as_test(rows: pa.Table) -> NDArray[np.bool_]:
+    return np.asarray(pc.equal(pc.fill_null(rows.column("delivered_split"), ""), "test"))
 
 
-def _leak_probe(pool: Sequence[AuditedRow], rest: Sequence[AuditedRow], params: SplitParams) -> set[str]:
+def _leak_probe(
+    films: pa.Table, pool: NDArray[np.bool_], rest: NDArray[np.bool_], params: SplitParams
+) -> NDArray[np.bool_]:
     """Return the films of the probe: a share of all the pool's films, drawn from those that val left."""
-    found: set[str] = set()
-    in_pool = Counter(str(row.label) for row in pool)
-    films = gathered([str(row.label) for row in rest], [str(row.film_id) for row in rest])
-    for label, ids in films.items():
-        number = rounded_share(params.leak_probe_fraction, in_pool[label])
-        found |= draw_number(ids, number, seed=params.seed, purpose="leak_probe")
-    return found
+    each = films_as_units(films)
+    in_pool = np.bincount(each.label[pool], minlength=len(each.labels)).tolist()
+    drawn: set[str] = set()
+    for (_, names), number in zip(each.by_class(rest).items(), in_pool, strict=True):
+        share = rounded_share(params.leak_probe_fraction, number)
+        drawn |= draw_number(names, share, seed=params.seed, purpose="leak_probe")
+    return each.among(drawn)
 
 
-def split_row(row: AuditedRow, split: Split | None) -> SplitRow:
-    """Return a film's row in the split manifest."""
-    reason = None
-    if split is None:
-        reason = f"patient {row.group_id} is in the delivered test split, or a radiograph of theirs is"
-    return SplitRow(
-        film_id=str(row.film_id),
-        path=row.path,
-        label=row.label,
-        label_index=row.label_index,
-        group_id=row.group_id,
-        split=split,
-        status="ok" if split else "crosses_test",
-        reason=reason,
-        delivered_split=row.delivered_split,
+def split_rows(films: pa.Table, splits: pa.StringArray) -> pa.Table:
+    """Return the films' rows in the split manifest."""
+    assigned, group = pc.is_valid(splits), films.column("group_id")
+    why = pc.binary_join_element_wise(
+        "patient ", group, " is in the delivered test split, or a radiograph of theirs is", ""
     )
+    kept = ("film_id", "path", "label", "label_index", "group_id", "delivered_split")
+    columns = {
+        **{name: films.column(name) for name in kept},
+        "split": splits,
+        "status": pc.if_else(assigned, "ok", "crosses_test"),
+        "reason": pc.if_else(assigned, None, why),
+    }
+    return SPLIT.table_of(columns, len(films))
 
 
-def crossing_clusters(rows: Iterable[SplitRow], cluster: Mapping[str, str]) -> list[str]:
-    """Return the clusters that lie in more than one of train, val and test; the leak probe may share train's."""
-    sides: dict[str, set[str]] = {}
-    for row in rows:
-        if row.split is not None:
-            side = "train" if row.split == "leak_probe" else row.split
-            sides.setdefault(cluster[str(row.group_id)], set()).add(side)
-    return sorted(name for name, found in sides.items() if len(found) > 1)
+def crossing_clusters(rows: pa.Table, patients: Patients) -> list[str]:
+    """Return the patients who lie in more than one of train, val and test; the leak probe may share train's.
+
+    Raises:
+        KeyError: where a row's group is none of the patients'.
+    """
+    assigned = rows.filter(pc.is_valid(rows.column("split")))
+    sides = pa.array(["train", "val", "test"])
+    side = pc.fill_null(pc.index_in(assigned.column("split"), value_set=sides), 0)  # the probe's is train
+    lies_in = np.unique(patients.of(assigned) * len(sides) + side.to_numpy())
+    found, times = np.unique(lies_in // len(sides), return_counts=True)
+    names: list[str] = patients.groups.take(found[times > 1]).to_pylist()
+    return names
 
 
-def summarize(rows: Sequence[SplitRow], cluster: Mapping[str, str], params: SplitParams) -> dict[str, Any]:
+def summarize(rows: pa.Table, patients: Patients, params: SplitParams) -> dict[str, Any]:
     """Return films, patients and class shares of each split, and how many patients cross: none, unless by film."""
+    rows = rows.select(["label", "label_index", "group_id", "split", "status", "delivered_split"])
+    assigned = rows.filter(pc.is_valid(rows.column("split")))
     return {
-        "splits": {name: _figures([row for row in rows if row.split == name]) for name in SPLITS},
+        "splits": {name: _figures(rows.filter(pc.equal(rows.column("split"), name))) for name in SPLITS},
         "unit": params.unit,
         "holdout": params.holdout,
         "leaks": params.unit == "film",
-        "patients": len({cluster[str(row.group_id)] for row in rows if row.split is not None}),
-        "patients_crossing": len(crossing_clusters(rows, cluster)),
-        "with_siblings_in_train": _with_siblings_in_train(rows, cluster),
-        "patients_with_several_groups": len(cluster) - len(set(cluster.values())),
-        "set_aside": counts(row.status for row in rows),
-        "test": _origin_of_test(rows, params),
+        "patients": len(np.unique(patients.of(assigned))),
+        "patients_crossing": len(crossing_clusters(rows, patients)),
+        "with_siblings_in_train": _with_siblings_in_train(assigned, patients),
+        "patients_with_several_groups": len(patients.cluster) - len(np.unique(patients.cluster)),
+        "set_aside": set_aside(rows.column("status")),
+        "test": "as delivered" if _delivered_as_test(rows).any() else f"drawn by {params.unit}",
         "params": params.model_dump(mode="json"),
     }
 
 
-def _with_siblings_in_train(rows: Sequence[SplitRow], cluster: Mapping[str, str]) -> dict[str, int]:
+def _with_siblings_in_train(assigned: pa.Table, patients: Patients) -> dict[str, int]:
     """Return how many films of each other split show a patient of train."""
-    trained = {cluster[str(row.group_id)] for row in rows if row.split == "train"}
-    found = Counter(str(row.split) for row in rows if cluster[str(row.group_id)] in trained)
-    return {name: found[name] for name in SPLITS if name != "train"}
+    patient, split = patients.of(assigned), assigned.column("split")
+    trained = np.isin(patient, patient[np.asarray(pc.equal(split, "train"))])
+    found = tallied(split.filter(pa.array(trained)))
+    return {name: found.get(name, 0) for name in SPLITS if name != "train"}
 
 
-def _origin_of_test(rows: Sequence[SplitRow], params: SplitParams) -> str:
-    return "as delivered" if any(row.delivered_split == "test" for row in rows) else f"drawn by {params.unit}"
-
-
-def _figures(rows: Sequence[SplitRow]) -> dict[str, Any]:
-    shown = Counter(str(row.label) for row in sorted(rows, key=lambda row: row.label_index or 0))
+def _figures(films: pa.Table) -> dict[str, Any]:
+    by_index = films.select(["label", "label_index"]).sort_by("label_index")
+    patients = films.group_by("label", use_threads=False).aggregate([("group_id", "count_distinct")]).to_pylist()
+    of_label = {row["label"]: row["group_id_count_distinct"] for row in patients}
     return {
-        "films": len(rows),
-        "patients": len({row.group_id for row in rows}),
+        "films": len(films),
+        "patients": pc.count_distinct(films.column("group_id")).as_py(),
         "classes": {
-            label: {
-                "films": films,
-                "share": round(films / len(rows), 4),
-                "patients": len({row.group_id for row in rows if row.label == label}),
-            }
-            for label, films in shown.items()
+            label: {"films": number, "share": round(number / len(films), 4), "patients": of_label[label]}
+            for label, number in tallied(by_index.column("label")).items()
         },
     }
 
 
-def divide(params: SplitParams, root: Root) -> tuple[list[SplitRow], dict[str, str]]:
-    """Assign every film that the audit passed, write the manifest, and return its rows and each group's cluster."""
-    audited = store.read(AUDITED, root / paths.AUDIT)
-    usable = [row for row in audited if row.status == "ok"]
-    if not usable:
-        raise StageError(f"{root / paths.AUDIT}: {len(audited)} files, none usable; see {paths.AUDIT_PAGE} for why")
-    cluster = clusters_of(audited)
-    splits = assign(usable, cluster, params)
-    rows = [split_row(row, splits[row.path]) for row in usable]
-    crossing = crossing_clusters(rows, cluster)
+def divide(params: SplitParams, root: Root) -> tuple[pa.Table, Patients]:
+    """Assign every film that the audit passed, write the manifest, and return its rows and who is one patient."""
+    source = root / paths.AUDIT
+    audited = store.read_table(AUDITED.only(*READ), source)
+    usable = ok_rows(audited)
+    if not len(usable):
+        raise StageError(f"{source}: {len(audited)} files, none usable; see {paths.AUDIT_PAGE} for why")
+    patients = clusters_of(audited)
+    rows = split_rows(usable, assign(usable, patients, params))
+    crossing = crossing_clusters(rows, patients)
     if crossing and params.unit == "patient":
         raise StageError(f"{paths.SPLIT}: patients {crossing[:3]} lie in several splits; expected none; please report")
-    source = root / paths.AUDIT
     told = store.read_footer(source)
     footer = store.Footer(
         params=params.model_dump(mode="json"),
@@ -205,18 +199,18 @@ def divide(params: SplitParams, root: Root) -> tuple[list[SplitRow], dict[str, s
         recipes=told.recipes_with("audit"),
     )
     store.write(rows, SPLIT, root / paths.SPLIT, footer)
-    return rows, cluster
+    return rows, patients
 
 
 def run(params: SplitParams, root: Root, _machine: Machine) -> Report:
     """Assign every film that the audit passed and write the manifest and the summary."""
-    rows, cluster = divide(params, root)
-    summary = summarize(rows, cluster, params)
+    rows, patients = divide(params, root)
+    summary = summarize(rows, patients, params)
     store.write_json(root / paths.SPLIT_SUMMARY, summary)
     return Report(
         done=len(rows),
         unit="films",
-        set_aside=counts(row.status for row in rows),
+        set_aside=summary["set_aside"],
         lines=_lines(summary),
         written=(paths.SPLIT_SUMMARY, paths.SPLIT),
     )

@@ -5,8 +5,9 @@ Grey levels change before pixels move: margins are then as black as their policy
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from itertools import product
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from stages.films import geometry
 from stages.films.frame import Frame, Gray, Matrix, Table
 from stages.films.geometry import Box
 from stages.films.operations import LEVELS, Drawn, Geometric, Operation, Photometric
-from stages.films.words import words_of_copies
+from stages.films.words import Words, words_of_copies, words_of_films
 
 Margins = Literal["black", "reflect", "replicate", "cover"]
 Interpolation = Literal["nearest", "bilinear"]
@@ -62,14 +63,21 @@ class Chain:
     def _moving(self) -> list[Geometric]:
         return [operation for operation in self.operations if isinstance(operation, Geometric)]
 
-    def draws(self, film_id: str, copies: int) -> Drawn:
-        """Return what is drawn for copies 1 to `copies` of a film: by column, an array of as many numbers."""
+    def draws(self, film_id: str, copies: int, *, first: int = 1) -> Drawn:
+        """Return what is drawn for as many copies of a film, from the first on: by column, an array of numbers."""
+        return self._drawn(partial(words_of_copies, self.seed, film_id, copies=copies, first=first))
+
+    def draws_of_films(self, film_ids: Sequence[str], copies: int, *, first: int = 1) -> Drawn:
+        """Return what `draws` returns for each of the films, all at once: arrays of shape (films, copies)."""
+        return self._drawn(partial(words_of_films, self.seed, film_ids, copies=copies, first=first))
+
+    def _drawn(self, words_of: Callable[[str], Words]) -> Drawn:
+        """Return what all operations draw, each from words of its own."""
         drawn: dict[str, Any] = {}
         for operation in self.operations:
-            drawn |= operation.draw(words_of_copies(self.seed, film_id, operation.op, copies))
+            drawn |= operation.draw(words_of(operation.op))
         if self.margins == "cover":
-            words = words_of_copies(self.seed, film_id, "cover", copies)
-            drawn["zoom"] = words.uniform(self.least_zoom, self.least_zoom * (1 + ZOOM_PLAY))
+            drawn["zoom"] = words_of("cover").uniform(self.least_zoom, self.least_zoom * (1 + ZOOM_PLAY))
         return drawn
 
     def matrix(self, drawn: Drawn) -> Matrix:

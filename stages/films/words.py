@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +32,7 @@ class Words:
     """The four random 64-bit words that one operation may spend on a copy: of one copy, or of many at once.
 
     Attributes:
-        words: shape (4, copies), or (4,) for one copy.
+        words: shape (4, copies), (4, films, copies), or (4,) for one copy.
     """
 
     words: NDArray[np.uint64]
@@ -62,18 +63,30 @@ def _key(seed: int, film_id: str, operation: str) -> int:
     return int.from_bytes(digest[:16], "big")
 
 
-def words_of_copies(seed: int, film_id: str, operation: str, copies: int) -> Words:
-    """Return the words of copies 1 to `copies`; those of a copy do not depend on how many there are.
+def words_of_copies(seed: int, film_id: str, operation: str, copies: int, *, first: int = 1) -> Words:
+    """Return the words of as many copies, from the first on; those of a copy do not depend on how many there are.
 
     Philox (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is a function of a key and a
     counter: the key is the film's and the operation's, the counter is the copy. NumPy promises the raw words
     across versions, and nothing beyond them, so the numbers are made here.
     """
-    key = _key(seed, film_id, operation)
+    return Words(_raw(_key(seed, film_id, operation), copies, first).T)
+
+
+def words_of_films(seed: int, film_ids: Sequence[str], operation: str, copies: int, *, first: int = 1) -> Words:
+    """Return the words of each film's copies, as `words_of_copies` does of one's: shape (4, films, copies)."""
+    raw = np.empty((len(film_ids), copies, WORDS_PER_COPY), np.uint64)
+    for of_film, film_id in zip(raw, film_ids, strict=True):
+        of_film[:] = _raw(_key(seed, film_id, operation), copies, first)
+    return Words(np.moveaxis(raw, 2, 0))
+
+
+def _raw(key: int, copies: int, first: int) -> NDArray[np.uint64]:
+    """Return the words of a key's copies, shape (copies, 4)."""
     _OWN.state["state"]["key"][:] = key & MASK, key >> 64
-    _OWN.philox.state = _OWN.state  # with the counter at 0; a new generator would ask the kernel for a seed first
-    raw = _OWN.philox.random_raw(WORDS_PER_COPY * copies)
-    return Words(raw.reshape(copies, WORDS_PER_COPY).T)
+    _OWN.state["state"]["counter"][0] = first - 1
+    _OWN.philox.state = _OWN.state  # a new generator would ask the kernel for a seed first
+    return _OWN.philox.random_raw(WORDS_PER_COPY * copies).reshape(copies, WORDS_PER_COPY)
 
 
 def keyed_words(seed: int, film_id: str, operation: str, copy: int) -> Words:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages.learning import loop
+from stages.learning import devices, prediction
 from stages.learning.checkpoint import Checkpoint
 
 
@@ -18,5 +18,5 @@ def probabilities(known: Checkpoint, images: NDArray[np.uint8], device: str) -> 
         images: grey levels (images, height, width).
         device: `auto`, `cpu` or `cuda`.
     """
-    there = loop.device_for(device)
-    return loop.predict(known.network, torch.from_numpy(images), mean=known.mean, std=known.std, device=there)
+    there = devices.device_for(device)
+    return prediction.predict(known.network, torch.from_numpy(images), mean=known.mean, std=known.std, device=there)

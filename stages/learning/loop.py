@@ -1,140 +1,51 @@
-"""The training loop, and prediction."""
+"""The training loop: epochs of updates, each scored on the films; it goes on where a killed run was."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy
 
 from stages.contract import StageError
-from stages.learning.batches import ImageSet, batches, shuffled, standardised
+from stages.learning import devices
+from stages.learning.batches import standardised
 from stages.learning.networks import seeded
+from stages.learning.order import Places, batches, epoch_order, in_order
+from stages.learning.plan import Fitted, Recipe, Sets, Site
+from stages.learning.prediction import SCORING_BATCH, answers
+from stages.learning.progress import Epoch, Progress, Step
+from stages.learning.saver import Saver, held_back
+from stages.learning.schedule import Schedule, updates_per_epoch
+from stages.learning.source import Source
+from stages.learning.update import Average, Updater, optimizer_of
 
-Advance: TypeAlias = Callable[..., None]  # (images) or (images, text)
-Prepare: TypeAlias = Callable[[torch.Tensor], torch.Tensor]  # grey levels to what the network takes
-
-SCORING_BATCH = 64  # nothing is kept for a backward pass, and network A still fits into 4 GB
-WARM_UP = 0.2  # share of the updates over which one_cycle raises the learning rate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """How a network is trained; `stages.train.TrainParams` documents and checks each number."""
-
-    epochs: int
-    batch_size: int
-    optimizer: Literal["adamw", "sgd"]
-    learning_rate: float
-    weight_decay: float
-    momentum: float
-    schedule: Literal["constant", "one_cycle"]
-    label_smoothing: float
-    seed: int
+LOG_LINES = 1000  # of the log within epochs, at most
+UNREAD = 64  # updates that a CUDA device may be ahead of the host, which waits for it when it reads a loss
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sets:
-    """What a network learns from and is judged by: augmented images, their films, and other films."""
-
-    augmented: ImageSet
-    train: ImageSet
-    val: ImageSet
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """One line of the training log. Shares and losses of `train_*` and `val_*` are taken in eval mode."""
-
-    epoch: int
-    updates: int
-    learning_rate: float
-    train_loss: float
-    augmented_accuracy: float
-    train_accuracy: float
-    train_clean_loss: float
-    val_loss: float
-    val_accuracy: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fitted:
-    """What training left behind, beside the weights.
-
-    Attributes:
-        log: every epoch.
-        best: the epoch whose weights the network has.
-        train_s: seconds spent on updates, scoring left out.
-    """
-
-    log: tuple[Epoch, ...]
-    best: Epoch
-    train_s: float
-
-
-def device_for(asked: str) -> torch.device:
-    """Return the device that `auto`, `cpu` or `cuda` asks for.
-
-    Raises:
-        StageError: where CUDA is asked for and there is none.
-    """
-    available = asked != "cpu" and torch.cuda.is_available()
-    if asked == "cuda" and not available:
-        raise StageError(f"device cuda: torch {torch.__version__} finds no CUDA device here; use --device cpu, or auto")
-    return torch.device("cuda" if available else "cpu")
-
-
-def used(device: torch.device) -> dict[str, str | float | None]:
-    """Return what ran: torch's version, the device's name, and the most CUDA memory held, if any."""
-    cuda = device.type == "cuda"
-    return {
-        "device": torch.cuda.get_device_name(device) if cuda else device.type,
-        "torch": torch.__version__,
-        "peak_cuda_memory_mb": round(torch.cuda.max_memory_allocated(device) / 2**20, 1) if cuda else None,
-    }
-
-
-def fit(
-    network: nn.Module,
-    sets: Sets,
-    recipe: Recipe,
-    *,
-    mean: float,
-    std: float,
-    device: torch.device,
-    advance: Advance,
-) -> Fitted:
+def fit(network: nn.Module, sets: Sets, recipe: Recipe, site: Site, *, mean: float, std: float) -> Fitted:
     """Train the network and leave it with the weights of the epoch that is best on the validation films.
 
     Raises:
-        StageError: where a loss is not a finite number.
+        StageError: where a loss is not a finite number; it names the batch.
     """
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    trainer = _Trainer(
-        network=network,
-        sets=sets,
-        recipe=recipe,
-        prepare=partial(standardised, mean=mean, std=std, device=device),
-        optimizer=_optimizer(network, recipe),
-        advance=advance,
-    )
-    log: list[Epoch] = []
-    weights: dict[str, torch.Tensor] = {}
+    network.to(site.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run = _Run(network, sets, recipe, site, mean=mean, std=std)
     with seeded(recipe.seed):
-        for number in range(1, recipe.epochs + 1):
-            log.append(trainer.epoch(number))
-            if best_of(log) is log[-1]:
-                weights = {name: values.to("cpu", copy=True) for name, values in network.state_dict().items()}
-    network.load_state_dict(weights)
-    return Fitted(log=tuple(log), best=best_of(log), train_s=trainer.train_s)
+        went_on_from = run.resume()
+        while not run.over:
+            run.epoch()
+    network.load_state_dict(run.progress.best)
+    log = tuple(run.progress.epochs)
+    return Fitted(log=log, best=best_of(log), train_s=run.progress.train_s, went_on_from=went_on_from)
 
 
 def best_of(log: Sequence[Epoch]) -> Epoch:
@@ -145,157 +56,185 @@ def best_of(log: Sequence[Epoch]) -> Epoch:
     return min(log, key=lambda record: (-record.val_accuracy, record.val_loss, record.epoch))
 
 
-def updates_per_epoch(images: int, batch_size: int) -> int:
-    """Return how many batches the images make, the last one perhaps smaller."""
-    return math.ceil(images / batch_size)
+class _Unread(NamedTuple):
+    """A batch that the device has been given, and what will be read of it."""
+
+    images: int
+    share: Places
+    losses: torch.Tensor
+    hits: torch.Tensor
 
 
-def rate_at(update: int, updates: int, recipe: Recipe) -> float:
-    """Return the learning rate of an update, counted from 0: constant, or a rise and a cosine's fall."""
-    if recipe.schedule == "constant":
-        return recipe.learning_rate
-    rising = max(1, round(WARM_UP * updates))
-    if update < rising:
-        return recipe.learning_rate * (update + 1) / rising
-    return recipe.learning_rate * (1 + math.cos(math.pi * (update - rising) / (updates - rising))) / 2
+class _Run:
+    """A run under way."""
 
+    def __init__(self, network: nn.Module, sets: Sets, recipe: Recipe, site: Site, *, mean: float, std: float) -> None:
+        self.sets, self.recipe, self.site = sets, recipe, site
+        self.prepare = partial(standardised, mean=mean, std=std, device=site.device)
+        self.per_epoch = updates_per_epoch(len(sets.augmented), recipe.batch_size)
+        updates = recipe.epochs * self.per_epoch
+        self.log_every = math.ceil(updates / LOG_LINES)
+        self.unread = UNREAD if site.device.type == "cuda" else 1
+        self.progress = Progress()
+        self.saver = Saver(self._save, site.save_every_s)
+        self.updater = Updater(
+            network=network,
+            joined=devices.ready(site.ranks.joined(network, site.device), site.device, compiled=site.compiled),
+            optimizer=optimizer_of(network, recipe.optimizer, recipe.weight_decay, recipe.momentum),
+            schedule=Schedule(
+                shape=recipe.schedule, learning_rate=recipe.learning_rate, warm_up=recipe.warm_up, updates=updates
+            ),
+            prepare=self.prepare,
+            ranks=site.ranks,
+            label_smoothing=recipe.label_smoothing,
+            parts=recipe.accumulation,
+            mixed=recipe.mixed_precision,
+            seed=recipe.seed,
+            average=Average.of(network, recipe.ema_decay),
+        )
 
-def predict(
-    network: nn.Module,
-    images: torch.Tensor,
-    *,
-    mean: float,
-    std: float,
-    device: torch.device,
-    batch_size: int = SCORING_BATCH,
-) -> NDArray[np.float32]:
-    """Return the classes' probabilities for each image (uint8), float32 (images, classes), in eval mode."""
-    unlabelled = ImageSet(images, torch.zeros(len(images), dtype=torch.int64, device=images.device))
-    prepare = partial(standardised, mean=mean, std=std, device=device)
-    # an empty batch still has its columns, so that an empty split needs no special case
-    parts = [part for part, _ in _scored(network, unlabelled, prepare, batch_size)]
-    logits = torch.cat(parts) if parts else _answers(network, prepare(images))
-    probabilities: NDArray[np.float32] = logits.softmax(dim=1).numpy()
-    return probabilities
+    @property
+    def over(self) -> bool:
+        """Whether all epochs are done, or the last `patience` of them were no better than the best."""
+        log, patience = self.progress.epochs, self.recipe.patience
+        waited = len(log) - best_of(log).epoch if log else 0
+        return len(log) >= self.recipe.epochs or 0 < patience <= waited
 
+    def resume(self) -> int | None:
+        """Go on where a killed run was; return the number of its updates, or None where there was none."""
+        found = self.site.found()
+        self.site.ranks.summed([0.0])  # no process may save before all have read
+        if found is None:
+            return None
+        progress = self.progress = found.restore(self.updater.network, self.updater.optimizer, self._average)
+        scored = len(progress.epochs) * (len(self.sets.train) + len(self.sets.val))
+        self.site.advance(scored + len(progress.epochs) * len(self.sets.augmented) + progress.seen)
+        for step in progress.steps:
+            self.site.log(step)
+        for record in progress.epochs:
+            self.site.log(record)
+        return progress.updates
 
-@dataclass(slots=True, kw_only=True)
-class _Trainer:
-    """What an epoch needs, and the clock over all epochs."""
+    def epoch(self) -> None:
+        """Train for an epoch, or for what is left of it, and score both sets of films."""
+        progress, number = self.progress, len(self.progress.epochs) + 1
+        self._train(number)
+        record = self._record(number)
+        progress.epochs.append(record)
+        self.site.log(record)
+        if best_of(progress.epochs) is record:
+            weights = self._judged.state_dict().items()
+            progress.best = {name: values.to("cpu", copy=True) for name, values in weights}
+        progress.seen, progress.loss, progress.hits = 0, 0.0, 0
+        self.saver.now()
 
-    network: nn.Module
-    sets: Sets
-    recipe: Recipe
-    prepare: Prepare
-    optimizer: torch.optim.Optimizer
-    advance: Advance
-    beside: str = ""
-    train_s: float = 0.0
+    def _train(self, number: int) -> None:
+        """Update the weights once per batch."""
+        recipe, progress, ranks = self.recipe, self.progress, self.site.ranks
+        order = epoch_order(self.sets.shards, window=recipe.shuffle_window, seed=recipe.seed, epoch=number)
+        whole = batches(order, recipe.batch_size, first=progress.updates - (number - 1) * self.per_epoch)
+        shares = [ranks.share(batch) for batch in whole]
+        unread: list[_Unread] = []
+        since = time.perf_counter()
+        with (
+            closing(self.sets.augmented.batches(shares, epoch=number)) as shown,
+            held_back(self.saver.now) as between_updates,
+        ):
+            for batch, share, (grey, labels) in zip(whole, shares, shown, strict=True):
+                update = progress.updates + len(unread)
+                unread.append(_Unread(len(batch), share, *self.updater(update, grey, labels, len(batch))))
+                if len(unread) < self.unread and (update + 1) % self.log_every and batch is not whole[-1]:
+                    continue
+                self._read(unread, number)
+                progress.train_s, since = progress.train_s + time.perf_counter() - since, time.perf_counter()
+                between_updates()
+                self.saver.perhaps()
 
-    def epoch(self, number: int) -> Epoch:
-        """Train for one epoch, score both sets of films, and return the log's line."""
-        started = time.perf_counter()
-        train_loss, augmented_accuracy = self._train(number)
-        self.train_s += time.perf_counter() - started
+    def _read(self, unread: list[_Unread], number: int) -> None:
+        """Read the losses of the last updates, count them, and tell of them."""
+        progress = self.progress
+        losses = torch.cat([batch.losses for batch in unread]).tolist()
+        self._require_finite(losses, unread, number)
+        hits = float(torch.stack([batch.hits for batch in unread]).sum())
+        images = sum(batch.images for batch in unread)
+        loss, right = self.site.ranks.summed([math.fsum(losses), hits])
+        progress.loss, progress.hits, progress.seen = (
+            progress.loss + loss,
+            progress.hits + int(right),
+            progress.seen + images,
+        )
+        progress.since = (progress.since[0] + loss, progress.since[1] + images)
+        progress.updates += len(unread)
+        unread.clear()
+        if progress.updates % self.log_every == 0:
+            self._log_step(number)
+        best = f" val {100 * progress.epochs[-1].val_accuracy:.1f} %" if progress.epochs else ""
+        text = f"epoch {number}/{self.recipe.epochs} loss {progress.loss / progress.seen:.3f}{best}"
+        self.site.advance(images, text)
+
+    def _log_step(self, number: int) -> None:
+        loss, images = self.progress.since
+        rate = self.updater.schedule.rate_at(self.progress.updates - 1)
+        step = Step(update=self.progress.updates, epoch=number, learning_rate=rate, loss=loss / images)
+        self.progress.steps.append(step)
+        self.progress.since = (0.0, 0)
+        self.site.log(step)
+
+    def _require_finite(self, losses: Sequence[float], unread: Sequence[_Unread], number: int) -> None:
+        """Stop where a loss is no number, and say which images were shown."""
+        if all(map(math.isfinite, losses)):
+            return
+        for offset, batch in enumerate(unread):
+            of_batch = batch.losses.tolist()
+            bad = [place for place, loss in zip(batch.share, of_batch, strict=True) if not math.isfinite(loss)]
+            if bad:
+                names = self.sets.names(np.array(bad[:3]))
+                raise StageError(
+                    f"epoch {number}, update {self.progress.updates + offset + 1}: the loss of {len(bad)} of "
+                    f"{len(of_batch)} images is no finite number, such as that of {', '.join(names)}; "
+                    "expected finite losses; try a lower learning_rate"
+                )
+
+    def _record(self, number: int) -> Epoch:
+        """Score both sets of films and return the log's line."""
         train_clean_loss, train_accuracy = self._score(self.sets.train, f"epoch {number}, training films")
         val_loss, val_accuracy = self._score(self.sets.val, f"epoch {number}, validation films")
-        self.beside = f" val {100 * val_accuracy:.1f} %"
-        updates = number * self._updates_per_epoch
+        progress = self.progress
         return Epoch(
             epoch=number,
-            updates=updates,
-            learning_rate=self._rate(updates - 1),
-            train_loss=train_loss,
-            augmented_accuracy=augmented_accuracy,
+            updates=progress.updates,
+            learning_rate=self.updater.schedule.rate_at(progress.updates - 1),
+            train_loss=progress.loss / progress.seen,
+            augmented_accuracy=progress.hits / progress.seen,
             train_accuracy=train_accuracy,
             train_clean_loss=train_clean_loss,
             val_loss=val_loss,
             val_accuracy=val_accuracy,
         )
 
-    def _train(self, number: int) -> tuple[float, float]:
-        """Update the weights once per batch; return the running loss and accuracy."""
-        self.network.train()
-        images = self.sets.augmented
-        order = shuffled(len(images), seed=self.recipe.seed, epoch=number)
-        seen, loss_sum, hits = 0, 0.0, 0
-        first = (number - 1) * self._updates_per_epoch
-        for update, (grey, labels) in enumerate(batches(images, self.recipe.batch_size, order=order), first):
-            loss, hit = self._update(update, grey, labels)
-            _require_finite(loss, f"epoch {number}, update {update + 1}")
-            seen += len(labels)
-            loss_sum += loss * len(labels)
-            hits += hit
-            self.advance(len(labels), f"epoch {number}/{self.recipe.epochs} loss {loss_sum / seen:.3f}{self.beside}")
-        return loss_sum / seen, hits / seen
-
-    def _update(self, update: int, grey: torch.Tensor, labels: torch.Tensor) -> tuple[float, int]:
-        """Take one step down the batch's loss; return the loss and how many images were right."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(update)
-        logits = _logits(self.network, self.prepare(grey))
-        labels = labels.to(logits.device)
-        loss = cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return loss.item(), int((logits.argmax(1) == labels).sum())
-
-    def _score(self, films: ImageSet, where: str) -> tuple[float, float]:
-        """Return loss and accuracy on the films, in eval mode."""
+    def _score(self, films: Source, where: str) -> tuple[float, float]:
+        """Return loss and accuracy on the films, in eval mode; each process scores its part."""
+        ranks = self.site.ranks
+        mine = [ranks.share(batch) for batch in in_order(len(films), SCORING_BATCH)]
         parts = []
-        for part in _scored(self.network, films, self.prepare, SCORING_BATCH):
-            parts.append(part)
-            self.advance(len(part[0]))
-        logits, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
-        loss = float(cross_entropy(logits, labels))
-        _require_finite(loss, where)
-        return loss, float((logits.argmax(1) == labels).double().mean())
+        for part in answers(self._judged, films, mine, self.prepare, mixed=self.recipe.mixed_precision):
+            parts.append(ranks.gathered(part))
+            self.site.advance(len(parts[-1]))
+        logits = torch.cat(parts)
+        loss = float(cross_entropy(logits, films.labels))
+        if not math.isfinite(loss):
+            raise StageError(f"{where}: the loss is {loss}; expected a finite number; try a lower learning_rate")
+        return loss, float((logits.argmax(1) == films.labels).double().mean())
 
-    def _rate(self, update: int) -> float:
-        return rate_at(update, self.recipe.epochs * self._updates_per_epoch, self.recipe)
+    def _save(self) -> None:
+        if self.site.keeper is not None and self.site.ranks.first:
+            self.site.keeper.save(self.progress, self.updater.network, self.updater.optimizer, self._average)
 
     @property
-    def _updates_per_epoch(self) -> int:
-        return updates_per_epoch(len(self.sets.augmented), self.recipe.batch_size)
+    def _average(self) -> nn.Module | None:
+        return self.updater.average.network if self.updater.average is not None else None
 
-
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    rate, decay = recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(),
-            lr=rate,
-            momentum=recipe.momentum,
-            weight_decay=decay,
-            nesterov=recipe.momentum > 0,
-        )
-    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=True)
-
-
-def _scored(
-    network: nn.Module, films: ImageSet, prepare: Prepare, batch_size: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield logits and labels of the films batch by batch, on the CPU."""
-    for grey, labels in batches(films, batch_size):
-        yield _answers(network, prepare(grey)), labels.cpu()
-
-
-@torch.inference_mode()
-def _answers(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the logits in eval mode, on the CPU."""
-    network.eval()
-    return _logits(network, images).cpu()
-
-
-def _logits(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Return the logits in float32; on CUDA the layers compute in bfloat16 where the device can."""
-    fast = images.device.type == "cuda" and torch.cuda.is_bf16_supported()
-    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=fast):
-        logits: torch.Tensor = network(images)
-    return logits.float()
-
-
-def _require_finite(loss: float, where: str) -> None:
-    if not math.isfinite(loss):
-        raise StageError(f"{where}: the loss is {loss}; expected a finite number; try a lower learning_rate")
+    @property
+    def _judged(self) -> nn.Module:
+        """The network that is scored and kept."""
+        return self._average or self.updater.network

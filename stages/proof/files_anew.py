@@ -19,6 +19,7 @@ from manifests.rows import NORMALIZED, AugmentedRow, NormalizedRow, SplitRow
 from manifests.shards import SHARDS, ImageFolder, prefix_of
 from manifests.verify import Finding
 from stages import augment, normalize, paths
+from stages.augment_params import AugmentParams
 from stages.contract import CxrError, Machine, Root, StageError
 from stages.drawn import AUGMENTED
 from stages.films import codec
@@ -64,7 +65,7 @@ def mend_augmented(bench: Bench) -> Iterator[str]:
         return
     root, machine = bench.root, bench.machine
     footer = store.read_footer(root / paths.AUGMENTED_MANIFEST)
-    params = params_of(augment.AugmentParams, footer, paths.AUGMENTED_MANIFEST)
+    params = params_of(AugmentParams, footer, paths.AUGMENTED_MANIFEST)
     source, frame = source_of(root)
     rows = store.read_table(AUGMENTED, root / paths.AUGMENTED_MANIFEST)
     films = {film.film_id: film for film in films_for_training(root)}
@@ -181,7 +182,7 @@ def _mend_copy_file(
     row: AugmentedRow,
     *,
     films: Mapping[str, NormalizedRow],
-    params: augment.AugmentParams,
+    params: AugmentParams,
     source: ImageFolder,
     frame: Frame,
     root: Root,

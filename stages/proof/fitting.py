@@ -15,6 +15,7 @@ from manifests import store
 from manifests.rows import NormalizedRow, SplitRow
 from manifests.shards import SHARDS, ImageFolder, prefix_of
 from stages import augment, normalize, paths
+from stages.augment_params import AugmentParams
 from stages.contract import Params
 from stages.films import codec
 from stages.films.frame import Frame
@@ -33,7 +34,7 @@ def fits(params: Params, bench: Bench) -> bool:
             return _names_fit(folder, films, partial(normalize.job_of, params=params))
         raw = normalize.raw_folder(store.read_footer(root / paths.SPLIT).facts, root, bench.machine)
         return _files_fit(folder, films.values(), partial(_normalized_of, params=params, raw=raw))
-    if isinstance(params, augment.AugmentParams):
+    if isinstance(params, AugmentParams):
         copied = {film.film_id: film for film in films_for_training(root)}
         source, frame = source_of(root)
         folder = ImageFolder(root / paths.AUGMENTED, params.layout)
@@ -78,9 +79,7 @@ def _normalized_of(film: SplitRow, *, params: normalize.NormalizeParams, raw: Pa
     return {normalize.path_of(film, params): codec.encode(image, encoding=params.encoding)}
 
 
-def _copies_of(
-    film: NormalizedRow, *, params: augment.AugmentParams, source: ImageFolder, frame: Frame
-) -> dict[str, bytes]:
+def _copies_of(film: NormalizedRow, *, params: AugmentParams, source: ImageFolder, frame: Frame) -> dict[str, bytes]:
     """Return a film's original and copies by their paths."""
     ((_, encoded),) = source.read_images([film])
     image = augment.pixels_of(film, encoded, frame)

@@ -17,6 +17,7 @@ from manifests import store
 from manifests.checks import ManifestError
 from manifests.shards import SHARDS, ImageFolder
 from stages import audit, augment, normalize, paths, split
+from stages.augment_params import AugmentParams
 from stages.contract import CxrError, Params, StageError
 from stages.proof.bench import Bench
 from stages.proof.chain import STAGE_OF
@@ -87,7 +88,7 @@ def _run(params: Params, bench: Bench) -> None:
         split.divide(params, root)
     elif isinstance(params, normalize.NormalizeParams):
         normalize.run(params, root, machine)
-    elif isinstance(params, augment.AugmentParams):
+    elif isinstance(params, AugmentParams):
         augment.run(params, root, machine)
 
 
@@ -116,7 +117,7 @@ _PARAMS: Mapping[str, type[Params]] = {
     "audit": audit.AuditParams,
     "split": split.SplitParams,
     "normalize": normalize.NormalizeParams,
-    "augment": augment.AugmentParams,
+    "augment": AugmentParams,
 }
 
 

@@ -21,7 +21,7 @@ from manifests.checks import ManifestError
 from manifests.rows import NORMALIZED, SPLIT, AugmentedRow, ImageRow, NormalizedRow, SplitRow
 from manifests.shards import ImageFolder
 from stages import paths
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.contract import Root, StageError
 from stages.drawn import AUGMENTED
 from stages.films import codec

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests import verify as bytes_of
-from manifests.rows import AUDITED, SPLIT
 from manifests.verify import Finding
 from stages import paths
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.drawn import AUGMENTED
 from stages.folder import params_of
 from stages.leaks import leak_warning
+from stages.patients import clusters_of
 from stages.proof.chain import Manifests, ok
-from stages.split import clusters_of, crossing_clusters
+from stages.split import crossing_clusters
 
 FROM_THE_FILM = ("label", "label_index", "group_id", "split")  # what every image says of its film
 
@@ -94,9 +94,9 @@ def _contradictions(
 
 def _crossing(found: Manifests) -> list[Finding]:
     """Return which patients lie in several splits; none is wrong where films were drawn one by one on purpose."""
-    clusters = clusters_of(AUDITED.rows(found.table(paths.AUDIT)))
+    patients = clusters_of(found.table(paths.AUDIT))
     try:
-        crossing = crossing_clusters(SPLIT.rows(found.table(paths.SPLIT)), clusters)
+        crossing = crossing_clusters(found.table(paths.SPLIT), patients)
     except KeyError as error:  # a group that the audit does not know, which is a finding of its own
         return [Finding("manifest", paths.SPLIT, f"names the patient {error}", "a patient that the audit knows")]
     if not crossing or leak_warning(found.footers[paths.SPLIT].facts):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from manifests.rows import AugmentedRow, NormalizedRow
 from manifests.shards import SHARDS
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.drawn import AUGMENTED
 from stages.folder import versions
 from stages.normalize import NormalizeParams

@@ -6,15 +6,16 @@ from the films at hand: films of different patients tell how alike two films are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 SIDE = 32  # a thumbnail's height and width
 BLOCK = 2048  # films compared at once: a block of correlations takes 16 MB
+ROWS_AT_ONCE = 256  # films whose levels become vectors at once: 1 MB
 LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
 MOST = 0.998  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
 WAVES = 8  # frequencies each way by which pairs that cannot be near duplicates are told
@@ -29,19 +30,28 @@ class Vectors(Protocol):
     def __getitem__(self, films: Any, /) -> NDArray[np.float32]: ...
 
 
+class Thumbnails(Protocol):
+    """Grey levels of films, SIDE x SIDE of each, some of them at a time; an array will do."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, films: Any, /) -> NDArray[np.uint8]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Descriptors:
     """The vectors of thumbnails, made when they are asked for: at 50,000 films all of them take 200 MB.
 
     Attributes:
         thumbnails: grey levels, shape (n, SIDE x SIDE).
+        films: the places of those that are compared.
     """
 
-    thumbnails: NDArray[np.uint8]
+    thumbnails: Thumbnails
+    films: NDArray[np.intp]
 
     def __len__(self) -> int:
-        """Return how many films there are."""
-        return len(self.thumbnails)
+        """Return how many films are compared."""
+        return len(self.films)
 
     def __getitem__(self, films: Any, /) -> NDArray[np.float32]:
         """Return the vectors of some films; a blank film gives zeros and so correlates with nothing.
@@ -49,13 +59,18 @@ class Descriptors:
         Args:
             films: a slice or an array of indices.
         """
-        levels = self.thumbnails[films].astype(np.float32)
-        levels -= levels.mean(axis=1, keepdims=True)
-        lengths = np.linalg.norm(levels, axis=1, keepdims=True)
-        return np.asarray(levels / np.where(lengths == 0, 1, lengths), np.float32)
+        wanted = self.films[films]
+        vectors = np.empty((len(wanted), SIDE * SIDE), np.float32)
+        for at in range(0, len(wanted), ROWS_AT_ONCE):
+            some = slice(at, at + ROWS_AT_ONCE)
+            levels = self.thumbnails[wanted[some]].astype(np.float32)
+            levels -= levels.mean(axis=1, keepdims=True)
+            lengths = np.linalg.norm(levels, axis=1, keepdims=True)
+            np.divide(levels, np.where(lengths == 0, 1, lengths), out=vectors[some])
+        return vectors
 
 
-def calibrated_threshold(vectors: Vectors, groups: Sequence[str], *, seed: int = 0) -> float | None:
+def calibrated_threshold(vectors: Vectors, groups: ArrayLike, *, seed: int = 0) -> float | None:
     """Return the correlation above which pairs of different patients hardly ever come.
 
     Each film's nearest neighbour among the films of other groups is a draw of the largest of n correlations.
@@ -64,10 +79,15 @@ def calibrated_threshold(vectors: Vectors, groups: Sequence[str], *, seed: int =
     of a bounded number of bell-shaped draws), and the threshold lets FALSE_PAIRS of n films exceed it. A set that
     is there twice over would still move the middle: so neighbours from MOST on are no draws.
 
+    Args:
+        vectors: of the films.
+        groups: each film's.
+        seed: of the sample.
+
     Returns:
         The threshold, from LEAST to MOST; None where there are too few groups to tell (below 8).
     """
-    if len(set(groups)) < 8:
+    if len(np.unique(groups)) < 8:
         return None
     nearest = nearest_other_group(vectors, groups, seed=seed)
     z = np.arctanh(np.clip(nearest, -0.999999, 0.999999))
@@ -79,19 +99,19 @@ def calibrated_threshold(vectors: Vectors, groups: Sequence[str], *, seed: int =
     return float(np.clip(np.tanh(middle - spread * np.log(-np.log1p(-tail))), LEAST, MOST))
 
 
-def nearest_other_group(
-    vectors: Vectors, groups: Sequence[str], *, seed: int, sample: int = 2000
-) -> NDArray[np.float32]:
+def nearest_other_group(vectors: Vectors, groups: ArrayLike, *, seed: int, sample: int = 2000) -> NDArray[np.float32]:
     """Return the largest correlation below MOST with a film of another group, of at most `sample` films."""
-    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
-    chosen = np.random.Generator(np.random.Philox(key=seed)).permutation(len(codes))[:sample]
+    of_film = np.asarray(groups)
+    chosen = np.random.Generator(np.random.Philox(key=seed)).permutation(len(of_film))[:sample]
     nearest = np.full(len(chosen), -1.0, np.float32)
     sampled = vectors[chosen]
-    for start in range(0, len(codes), BLOCK):
+    for start in range(0, len(of_film), BLOCK):
         block = slice(start, start + BLOCK)
         correlation = sampled @ vectors[block].T
-        correlation[(codes[chosen][:, None] == codes[block][None, :]) | (correlation >= MOST)] = -1
+        correlation[of_film[chosen][:, None] == of_film[block][None, :]] = -1
+        correlation[correlation >= MOST] = -1
         nearest = np.maximum(nearest, correlation.max(axis=1))
+        del correlation  # or it would be there until the next is
     return nearest
 
 
@@ -102,12 +122,15 @@ def pairs_above(vectors: Vectors, threshold: float) -> Iterator[tuple[int, int]]
     and Pb, a.b = 1 - |a - b|^2 / 2 <= 1 - |Pa - Pb|^2 / 2, so that a pair whose projections lie far apart cannot
     reach the threshold. No pair is missed for it.
     """
-    left, right = _projections(vectors)
+    low, half = _projections(vectors)
     for start in range(0, len(vectors), BLOCK):
+        left = _joined(low[start : start + BLOCK], half[start : start + BLOCK], 1)
         for other in range(start, len(vectors), BLOCK):
-            bound = left[start : start + BLOCK] @ right[other : other + BLOCK].T  # -|Pa - Pb|^2 / 2
+            right = _joined(low[other : other + BLOCK], 1, half[other : other + BLOCK])
+            bound = left @ right.T  # -|Pa - Pb|^2 / 2
             likely = np.argwhere(bound >= threshold - 1 - ROUNDING) + np.array([start, other])
             likely = likely[likely[:, 0] < likely[:, 1]]
+            del bound  # as above
             for some in range(0, len(likely), BLOCK):
                 pairs = likely[some : some + BLOCK]
                 yield from map(tuple, pairs[_correlations(vectors, pairs) >= threshold].tolist())
@@ -122,18 +145,23 @@ def _correlations(vectors: Vectors, pairs: NDArray[np.intp]) -> NDArray[np.float
 
 
 def _projections(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return two forms of the vectors in few dimensions, whose products are -|Pa - Pb|^2 / 2.
+    """Return the vectors in few dimensions, shape (films, WAVES x WAVES), and -1/2 of their squared lengths.
 
-    Projected is on the lowest frequencies of the cosine transform, where the energy of smooth films lies.
+    Projected is on the lowest frequencies of the cosine transform, where the energy of smooth films lies. They are
+    what the search holds of each film: 260 bytes.
     """
     waves = _low_frequencies()
-    starts = range(0, len(vectors), BLOCK)
-    low = np.concatenate(
-        [np.zeros((0, len(waves)), np.float32), *(vectors[at : at + BLOCK] @ waves.T for at in starts)]
-    )
-    half = (low**2).sum(axis=1, keepdims=True) / 2
-    one = np.ones_like(half)
-    return np.hstack([low, -half, one]), np.hstack([low, one, -half])
+    low = np.empty((len(vectors), len(waves)), np.float32)
+    for at in range(0, len(vectors), BLOCK):
+        low[at : at + BLOCK] = vectors[at : at + BLOCK] @ waves.T
+    return low, np.float32(-0.5) * np.einsum("ij,ij->i", low, low)
+
+
+def _joined(low: NDArray[np.float32], one: Any, other: Any) -> NDArray[np.float32]:
+    """Return projections with two numbers behind each."""
+    joined = np.empty((len(low), low.shape[1] + 2), np.float32)
+    joined[:, :-2], joined[:, -2], joined[:, -1] = low, one, other
+    return joined
 
 
 def _low_frequencies() -> NDArray[np.float32]:

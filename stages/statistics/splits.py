@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from heapq import nsmallest
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 Name = TypeVar("Name", bound=Hashable)
 NUMBERED = re.compile(r"(?P<series>.*?)(?P<number>[0-9]+)", re.DOTALL)
@@ -28,7 +33,7 @@ def draw_number(names: Iterable[str], number: int, *, seed: int, purpose: str) -
 
     A name that joins moves at most the names at the boundary, since the order of the others stays as it was.
     """
-    return set(sorted(set(names), key=lambda name: rank_key(seed, purpose, name))[:number])
+    return set(nsmallest(number, set(names), key=lambda name: rank_key(seed, purpose, name)))
 
 
 def draw_share(names_by_class: Mapping[str, Iterable[str]], share: float, *, seed: int, purpose: str) -> set[str]:
@@ -84,23 +89,23 @@ def apportioned(number: int, sizes: Mapping[str, int]) -> dict[str, int]:
     return shares
 
 
-def linked(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return each name's cluster, named by its smallest member; the names of a pair share a cluster.
+def linked(number: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return for each of `number` things the first of its cluster; the things of a pair share a cluster.
 
     Groups that show one patient under two names (the same radiograph filed twice) are held together so.
     """
-    parent = {name: name for name in names}
+    parent = array("q", range(number))
 
-    def root(name: str) -> str:
-        while parent[name] != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
+    def root(one: int) -> int:
+        while parent[one] != one:
+            parent[one] = parent[parent[one]]
+            one = parent[one]
+        return one
 
-    for first, second in pairs:
-        low, high = sorted((root(first), root(second)))
+    for one, other in pairs:
+        low, high = sorted((root(one), root(other)))
         parent[high] = low
-    return {name: root(name) for name in parent}
+    return np.fromiter(map(root, range(number)), np.int64, number)
 
 
 def gathered(keys: Sequence[str], values: Sequence[Name]) -> dict[str, list[Name]]:

@@ -20,6 +20,7 @@ from shutil import copytree
 from typing import Any
 
 from stages import audit, augment, normalize, paths, phantom, split, verify
+from stages.augment_params import AugmentParams
 from stages.contract import Machine
 
 FOLDERS = (Path(paths.AUDIT).parent, Path(paths.SPLIT).parent, paths.NORMALIZED, paths.AUGMENTED)
@@ -90,7 +91,7 @@ def small_set(root: Path, machine: Machine) -> Path:
     audit.run(audit.AuditParams(), root, machine)
     split.run(split.SplitParams(), root, machine)
     normalize.run(normalize.NormalizeParams(height=32, width=40), root, machine)
-    augment.run(augment.AugmentParams(copies=99), root, machine)
+    augment.run(AugmentParams(copies=99), root, machine)
     return root
 
 

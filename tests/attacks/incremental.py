@@ -19,13 +19,14 @@ from manifests import store
 from manifests.rows import SPLIT, SplitRow
 from manifests.shards import SHARDS
 from stages import audit, augment, normalize, paths, split
+from stages.augment_params import AugmentParams
 from stages.contract import Machine
 from tests.attacks.special import encoded, film
 from tests.conftest import in_order, silent
 
 CHANGED = 10
 NORMALIZE = normalize.NormalizeParams(height=32, width=40)
-AUGMENT = augment.AugmentParams(copies=20, encoding="pgm", interpolation="nearest")
+AUGMENT = AugmentParams(copies=20, encoding="pgm", interpolation="nearest")
 
 
 @dataclass(frozen=True)

@@ -67,18 +67,3 @@ def test_a_stopped_run_ends_in_one_line_that_says_how_to_go_on(project: kill.Pro
     assert (stop.files, stop.processes) == (0, 0)
     project.run("augment")
     assert project.digest() == expected
-
-
-def test_training_stops_as_well(project: kill.Project) -> None:
-    stop = kill.stop_once(project, "train", signal.SIGTERM, kill.after(0.5), "--device", "cpu")
-    assert stop.code == 1
-    assert "train: stopped by SIGTERM" in stop.lines[-1]
-    assert stop.lines[-1].endswith("run the same command again: it starts anew")
-    assert stop.processes == 0
-    assert not (project.root / paths.MODEL).exists()
-
-
-def test_a_second_run_is_refused_and_told_whose_turn_it_is(project: kill.Project) -> None:
-    said = kill.refused(project)
-    assert "in use by `cxr-pipeline augment` (process " in said
-    assert len(said.splitlines()) == 1

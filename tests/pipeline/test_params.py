@@ -16,7 +16,8 @@ from pipeline.catalog import STAGES
 from pipeline.params import read_file, resolve
 from stages import build
 from stages.audit import AuditParams
-from stages.augment import STAGE, AugmentParams
+from stages.augment import STAGE
+from stages.augment_params import AugmentParams
 from stages.contract import ParamsError
 from stages.normalize import NormalizeParams
 

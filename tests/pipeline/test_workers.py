@@ -7,19 +7,20 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import pytest
 
 from pipeline import workers
 from pipeline.workers import Workers
-from stages.contract import CxrError, ParamsError, Retry, StageError, begin, heard
+from stages.contract import CxrError, Made, ParamsError, Retry, StageError, begin, heard
 
 
 @contextmanager
@@ -63,6 +64,44 @@ def test_results_come_in_the_order_of_the_jobs(backend: str, jobs: int) -> None:
 
 def test_no_jobs_give_no_results() -> None:
     assert list(_workers("loky")(square, [])) == []
+
+
+class Load:
+    """A job that knows how many of its kind there are in this process."""
+
+    alive: ClassVar[weakref.WeakSet[Load]] = weakref.WeakSet()
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.alive.add(self)
+
+
+def number_of(load: Load) -> int:
+    return load.number
+
+
+@pytest.mark.parametrize("backend", ["sequential", "loky"])
+def test_of_many_jobs_those_under_way_are_held_and_no_others(backend: str) -> None:
+    held = []
+    results = _workers(backend, 1)(number_of, Made(Load, 60), total=60)
+    for number, result in enumerate(results):
+        assert result == number
+        held.append(len(Load.alive))
+    assert len(held) == 60
+    assert max(held) <= 2  # the one at work, and the one before
+
+
+def test_each_job_is_handed_out_once_whoever_asks() -> None:
+    handed = workers.HandedOut(Made(str, 5))
+    dying, living = iter(handed), iter(handed)
+    assert [next(dying), next(living), next(dying)] == [(0, "0"), (1, "1"), (2, "2")]
+    assert list(handed.under_way) == [0, 1, 2]
+    handed.under_way.pop(1)
+    assert handed.any_left
+    assert [*living] == [(3, "3"), (4, "4")]
+    assert not handed.any_left
+    assert handed.under_way == {0: "0", 2: "2", 3: "3", 4: "4"}
+    assert [*dying] == []
 
 
 @pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])

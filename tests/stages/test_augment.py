@@ -24,7 +24,7 @@ from manifests import store
 from manifests.rows import NORMALIZED, AugmentedRow, NormalizedRow
 from manifests.shards import ImageFolder
 from stages import augment, normalize, paths, split
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.contract import Machine, ParamsError, StageError
 from stages.drawn import AUGMENTED
 from stages.films import codec
@@ -334,10 +334,11 @@ def test_what_the_manifest_does_not_claim_is_removed(
     ],
 )
 def test_every_parameter_of_the_recipe_names_other_shards(project: Path, change: dict[str, Any]) -> None:
-    films = list(films_of(project).values())
+    rows = list(films_of(project).values())
+    films = NORMALIZED.table(rows)
     names = {job.shard for job in augment.jobs_of(films, FEW, FRAME)}
     assert not names & {job.shard for job in augment.jobs_of(films, FEW.model_copy(update=change), FRAME)}
-    other_pixels = [replace(film, sha256="0" * 64) for film in films]
+    other_pixels = NORMALIZED.table([replace(film, sha256="0" * 64) for film in rows])
     assert not names & {job.shard for job in augment.jobs_of(other_pixels, FEW, FRAME)}
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from stages import build, normalize, paths
 from stages.ahead import kept_ahead
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.build import BuildParams
 from stages.contract import Machine, ParamsError, StageError
 from stages.films import decode

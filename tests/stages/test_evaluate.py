@@ -28,7 +28,7 @@ from stages.evaluation_schema import Evaluation
 from stages.films.codec import decode, encode
 from stages.films.frame import Frame
 from stages.leaks import LEAKS
-from stages.learning import batches, checkpoint, loop, networks
+from stages.learning import batches, checkpoint, networks, prediction
 from stages.statistics.gap import PARTS
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -246,7 +246,7 @@ def test_a_film_gets_the_probabilities_that_the_network_gives_its_own_pixels(roo
     assert [row.film_id for row in rows] == list(pixels)
     known = checkpoint.load(root / paths.MODEL, torch.device("cpu"))
     images = torch.from_numpy(np.stack([pixels[row.film_id] for row in rows]))
-    expected = loop.predict(known.network, images, mean=MEAN, std=STD, device=torch.device("cpu"))
+    expected = prediction.predict(known.network, images, mean=MEAN, std=STD, device=torch.device("cpu"))
     assert np.array([row.probabilities for row in rows]) == pytest.approx(expected, abs=1e-5)
     assert 0.4 < np.mean([row.correct for row in rows]) < 1
     assert {row.predicted for row in rows} == set(CLASSES)

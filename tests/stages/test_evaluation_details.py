@@ -11,6 +11,7 @@ import pytest
 from manifests import store
 from manifests.rows import AUDITED, NORMALIZED
 from stages import audit, augment, normalize, paths, split
+from stages.augment_params import AugmentParams
 from stages.contract import Machine, StageError
 from stages.evaluation_details import details, series
 from stages.scoring import Images, Probabilities, read_images
@@ -46,7 +47,7 @@ def details_of(root: Path, classes: list[str] = CLASSES) -> dict[str, Any]:
 @pytest.fixture
 def augmented(project: Path, machine: Machine) -> Path:
     """Return the project with copies that have margins."""
-    augment.run(augment.AugmentParams(copies=2, margins="black"), project, machine)
+    augment.run(AugmentParams(copies=2, margins="black"), project, machine)
     return project
 
 

@@ -18,7 +18,7 @@ from manifests.rows import NORMALIZED, AugmentedRow, NormalizedRow
 from manifests.shards import ImageFolder
 from pipeline.cli import main
 from stages import augment, normalize, paths, replay
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.contract import Failure, Machine, ParamsError, Report, StageError
 from stages.drawn import AUGMENTED
 from stages.films import codec

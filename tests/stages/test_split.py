@@ -13,6 +13,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +22,11 @@ from pydantic import ValidationError
 from manifests import store
 from manifests.rows import AUDITED, SPLIT, AuditedRow, SplitRow
 from stages import audit, augment, normalize, paths, phantom, split, verify
+from stages.augment_params import AugmentParams
+from stages.columns import ok_rows
 from stages.contract import Machine, StageError
 from stages.leaks import LEAKS
+from stages.patients import Patients, clusters_of
 from stages.statistics.splits import gathered
 
 Audited = Callable[..., AuditedRow]
@@ -32,8 +36,18 @@ DELIVERED = st.sampled_from(["train", "train", "train", "val", "test", None])
 
 
 def assigned(rows: Sequence[AuditedRow], params: split.SplitParams = PARAMS) -> dict[str, str | None]:
-    usable = [row for row in rows if row.status == "ok"]
-    return dict(split.assign(usable, split.clusters_of(rows), params))
+    """Return the split of each usable film by its path."""
+    return {row.path: row.split for row in divided(rows, params)[0]}
+
+
+def divided(
+    rows: Sequence[AuditedRow], params: split.SplitParams = PARAMS
+) -> tuple[list[SplitRow], pa.Table, Patients]:
+    """Return the split's rows, as objects and as a table, and who is one patient."""
+    table = AUDITED.table(rows)
+    usable, patients = ok_rows(table), clusters_of(table)
+    found = split.split_rows(usable, split.assign(usable, patients, params))
+    return SPLIT.rows(found), found, patients
 
 
 @st.composite
@@ -191,7 +205,7 @@ def test_a_patient_of_the_delivered_test_is_kept_out_of_all_else(audited: Audite
     ]
     splits = assigned(rows)
     assert splits == {"train/a": None, "val/b": None, "train/c": "train", "test/d": "test"}
-    row = split.split_row(rows[0], None)
+    row = divided(rows)[0][0]
     assert (row.status, row.split) == ("crosses_test", None)
     assert "patient p1 is in the delivered test split" in str(row.reason)
 
@@ -213,11 +227,10 @@ def test_a_patient_whose_radiograph_is_in_the_test_under_another_name_is_kept_ou
 
 
 def test_the_proof_that_no_patient_crosses_can_fail(audited: Audited) -> None:
-    films = [audited(name, group_id="p1") for name in "abc"]
-    places: list[Any] = ["train", "leak_probe", "val"]
-    rows = [split.split_row(film, place) for film, place in zip(films, places, strict=True)]
-    assert split.crossing_clusters(rows, {"p1": "p1"}) == ["p1"]
-    assert split.crossing_clusters(rows[:2], {"p1": "p1"}) == []
+    films = AUDITED.table([audited(name, group_id="p1") for name in "abc"])
+    rows = split.split_rows(films, pa.array(["train", "leak_probe", "val"]))
+    assert split.crossing_clusters(rows, clusters_of(films)) == ["p1"]
+    assert split.crossing_clusters(rows.slice(0, 2), clusters_of(films)) == []
 
 
 # --- the arms: the careless split, and blocks -------------------------------------------------------------------
@@ -246,8 +259,8 @@ def test_by_film_shares_are_of_films_and_exact_in_every_class(
 def test_by_film_patients_cross(audited: Audited) -> None:
     rows = films_of_patients({"normal": [4] * 60}, audited)
     splits = assigned(rows, BY_FILM)
-    divided = [split.split_row(row, splits[row.path]) for row in rows]  # type: ignore[arg-type]  # str or None
-    summary = split.summarize(divided, split.clusters_of(rows), BY_FILM)
+    _, table, patients = divided(rows, BY_FILM)
+    summary = split.summarize(table, patients, BY_FILM)
     held = {row.group_id for row in rows if splits[row.path] == "val"}
     trained = {row.group_id for row in rows if splits[row.path] in ("train", "leak_probe")}
     tested = {row.group_id for row in rows if splits[row.path] == "test"}
@@ -274,20 +287,19 @@ def test_blocks_hold_patients_of_consecutive_numbers_and_nobody_crosses(
     rows = films_of_patients(sizes, audited)
     rows.append(audited("test/0", delivered_split="test", group_id="other"))
     splits = assigned(rows, BLOCKS)
-    for label, patients in sizes.items():
+    for label, numbers in sizes.items():
         held = sorted({int(row.path.split("/")[1]) for row in rows if row.label == label and splits[row.path] == "val"})
-        assert len(held) == share(0.15, len(patients))
+        assert len(held) == share(0.15, len(numbers))
         assert held == list(range(held[0], held[-1] + 1)) if held else True
-    divided = [split.split_row(row, splits[row.path]) for row in rows]  # type: ignore[arg-type]  # str or None
-    assert split.crossing_clusters(divided, split.clusters_of(rows)) == []
+    _, table, patients = divided(rows, BLOCKS)
+    assert split.crossing_clusters(table, patients) == []
 
 
 @given(audits())
 def test_with_blocks_no_patient_crosses_whatever_the_films(audited: Audited, films: list[dict[str, Any]]) -> None:
     rows = rows_of(films, audited)
-    splits = assigned(rows, BLOCKS)
-    divided = [split.split_row(row, splits[row.path]) for row in rows if row.path in splits]  # type: ignore[arg-type]
-    assert split.crossing_clusters(divided, split.clusters_of(rows)) == []
+    _, table, patients = divided(rows, BLOCKS)
+    assert split.crossing_clusters(table, patients) == []
 
 
 def test_a_block_of_films_is_refused() -> None:
@@ -334,7 +346,7 @@ def test_the_careless_split_says_that_it_leaks_from_stage_to_stage(project: Path
     assert LEAKS in report.lines
     assert "0 of" not in report.lines[5]
     reports = [normalize.run(normalize.NormalizeParams(height=32, width=40), project, machine)]
-    reports.append(augment.run(augment.AugmentParams(copies=1), project, machine))
+    reports.append(augment.run(AugmentParams(copies=1), project, machine))
     for path in (paths.SPLIT, paths.NORMALIZED_MANIFEST, paths.AUGMENTED_MANIFEST):
         assert store.read_footer(project / path).facts["unit"] == "film"
     reports.append(verify.run(verify.VerifyParams(), project, machine))

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,14 +20,15 @@ from manifests.checks import ManifestError
 from manifests.fields import columns_of
 from manifests.rows import NORMALIZED, AugmentedRow, ImageRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
-from stages import paths
-from stages.contract import Machine, StageError
+from stages import paths, training
+from stages.contract import Machine, StageError, Training
 from stages.drawn import AUGMENTED
 from stages.films.codec import encode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import place
 from stages.leaks import LEAKS
 from stages.learning import checkpoint, networks
+from stages.learning.room import Room
 from stages.normalize import placement_columns
 from stages.train import STAGE, TrainParams, run
 
@@ -137,10 +139,89 @@ def summary(root: Path) -> dict[str, Any]:
     return found
 
 
-def test_the_table_of_networks_is_what_the_parameter_allows() -> None:
-    assert set(get_args(TrainParams.model_fields["network"].annotation)) == set(networks.NETWORKS)
+def test_the_defaults_are_the_network_and_the_batch_of_2020() -> None:
     assert TrainParams().network == "alexnet"
     assert TrainParams().batch_size == 35
+
+
+def test_a_network_that_cannot_be_is_refused_with_the_nearest_names() -> None:
+    with pytest.raises(ValidationError, match="did you mean residual"):
+        TrainParams(network="residul")
+
+
+@pytest.mark.usefixtures("films")
+def test_the_model_is_the_same_wherever_the_images_lie(tmp_path: Path) -> None:
+    models = set()
+    for where in ("device", "host", "stream"):
+        found = replace(machine(), training=Training(residence=where))
+        run(replace_params(QUICK, epochs=2, shuffle_window=10), tmp_path, found)
+        assert summary(tmp_path)["residence"] == where
+        models.add((tmp_path / paths.MODEL).read_bytes())
+
+    assert len(models) == 1
+
+
+@pytest.mark.usefixtures("films")
+def test_copies_can_be_drawn_anew_for_every_epoch_by_the_recipe_of_the_stored_ones(tmp_path: Path) -> None:
+    manifest = tmp_path / paths.AUGMENTED_MANIFEST
+    store.write(
+        store.read(AUGMENTED, manifest), AUGMENTED, manifest, store.Footer(params={"layout": "shards", "copies": 3})
+    )
+    report = run(replace_params(QUICK, augment="online"), tmp_path, machine())
+
+    assert summary(tmp_path)["images"] == 12 * 4
+    assert summary(tmp_path)["val_accuracy"] > 0.8
+    assert not any("not there" in line for line in report.lines)
+
+    shutil.rmtree(tmp_path / paths.AUGMENTED)
+    told = replace(machine(), sections={"augment": {"copies": 1}})
+    report = run(replace_params(QUICK, augment="online", epochs=1), tmp_path, told)
+
+    assert summary(tmp_path)["images"] == 12 * 2
+    assert list(summary(tmp_path)["sources"]) == [paths.NORMALIZED_MANIFEST]
+    assert any("data/augmented: not there; copies are drawn by augment's parameters" in line for line in report.lines)
+
+
+@pytest.mark.usefixtures("films")
+def test_copies_cannot_be_drawn_of_films_that_stay_on_the_disk(tmp_path: Path) -> None:
+    found = replace(machine(), training=Training(residence="stream"))
+    with pytest.raises(StageError, match="augment online: the films must lie in memory"):
+        run(replace_params(QUICK, augment="online"), tmp_path, found)
+
+
+@pytest.mark.usefixtures("films")
+def test_deterministic_kernels_are_asked_for_and_given_back(tmp_path: Path) -> None:
+    run(replace_params(QUICK, deterministic=True, epochs=1), tmp_path, machine())
+
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.usefixtures("films")
+def test_what_cannot_fit_is_refused_before_it_is_tried_and_what_would_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "at_hand", lambda _device: Room(200_000_000, "this test's memory"))
+
+    with pytest.raises(
+        StageError, match=r"takes about .* GB, and 0\.2 GB are free .* batch_size \d+ would fit, or .* accumulation \d+"
+    ):
+        run(replace_params(QUICK, batch_size=4000), tmp_path, machine())
+    monkeypatch.setattr(training, "at_hand", lambda _device: Room(1_000_000, "this test's memory"))
+    with pytest.raises(StageError, match="not even one image at a time would fit"):
+        run(QUICK, tmp_path, machine())
+
+
+@pytest.mark.usefixtures("films")
+def test_training_goes_on_from_the_weights_of_a_file(tmp_path: Path) -> None:
+    run(QUICK, tmp_path, machine())
+    before = summary(tmp_path)
+    shutil.copy(tmp_path / paths.MODEL, tmp_path / "first.safetensors")
+
+    run(replace_params(QUICK, epochs=1, weights=str(tmp_path / "first.safetensors")), tmp_path, machine())
+
+    assert summary(tmp_path)["augmented_accuracy"] > before["augmented_accuracy"] - 0.2
+    facts = checkpoint.load(tmp_path / paths.MODEL, torch.device("cpu")).facts
+    assert facts["weights_sha256"] == store.file_sha256(tmp_path / "first.safetensors")
 
 
 def test_every_parameter_is_described_and_unknown_ones_are_refused() -> None:
@@ -218,7 +299,8 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(tmp_path: Pa
         run(replace_params(params, seed=seed), tmp_path / name, machine())
 
     models, logs = (
-        [(tmp_path / name / path).read_bytes() for name in ("first", "again", "other")] for path in STAGE.writes[::2]
+        [(tmp_path / name / path).read_bytes() for name in ("first", "again", "other")]
+        for path in (paths.MODEL, paths.TRAIN_LOG)
     )
     assert models[0] == models[1] != models[2]
     assert logs[0] == logs[1] != logs[2]
@@ -283,7 +365,7 @@ def test_a_network_that_learned_nothing_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_missing_manifest_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"data/augmented/manifest\.parquet: not found"):
+    with pytest.raises(ManifestError, match=r"data/normalized/manifest\.parquet: not found"):
         run(QUICK, tmp_path, machine())
 
 

@@ -19,7 +19,7 @@ from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT, PredictionRo
 from pipeline.cli import main
 from pipeline.lock import locked
 from stages import audit, augment, folder, normalize, paths, split, verify
-from stages.augment import AugmentParams
+from stages.augment_params import AugmentParams
 from stages.contract import Failure, Machine, Report, StageError
 from stages.drawn import AUGMENTED
 from stages.proof.chain import CHAIN

@@ -86,6 +86,23 @@ def test_a_copy_is_the_same_however_many_copies_there_are(film: Gray, film_id: s
     assert _each(_chain(EVERYTHING, margins).draws(film_id, 0)) == []
 
 
+@EVERY_MARGIN
+def test_films_that_are_drawn_together_and_from_a_later_copy_on_are_drawn_as_each_is_alone(
+    film_id: str, margins: Margins
+) -> None:
+    """Numbers, matrices and tables: on-line copies are the augmented set's, gone on with."""
+    chain = _chain(EVERYTHING, margins)
+    films = [film_id, "0" * 64, "1" * 64]
+    together = chain.draws_of_films(films, 4, first=7)
+    matrices, tables = chain.matrix(together), chain.table(together)
+    for place, film in enumerate(films):
+        alone = chain.draws(film, 4, first=7)
+        assert _each(alone) == _each(chain.draws(film, 10))[6:]
+        assert _each({name: numbers[place] for name, numbers in together.items()}) == _each(alone)
+        np.testing.assert_array_equal(matrices[place], chain.matrix(alone))
+        np.testing.assert_array_equal(tables[place], chain.table(alone))
+
+
 def test_a_draw_depends_on_seed_and_film_and_not_on_the_other_operations(film_id: str) -> None:
     """An operation that is added to a recipe leaves the others' numbers as they were."""
     alone = _each(_chain((Rotate(),)).draws(film_id, 1))[0]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.films.words import Words, keyed_words, words_of_copies
+from stages.films.words import Words, keyed_words, words_of_copies, words_of_films
 
 FILM = "ab" * 32
 SEEDS = st.integers(0, 2**63 - 1)
@@ -30,6 +30,27 @@ def test_one_copys_words_are_those_it_has_among_the_others(seed: int, film: str,
     together = words_of_copies(seed, film, operation, copies).words
     alone = [keyed_words(seed, film, operation, copy).words for copy in range(1, copies + 1)]
     np.testing.assert_array_equal(np.stack(alone, axis=1), together)
+
+
+@given(
+    seed=SEEDS,
+    films=st.lists(FILMS, max_size=4),
+    operation=OPERATIONS,
+    copies=st.integers(0, 9),
+    first=st.integers(1, 10**12),
+)
+def test_many_films_copies_from_any_on_have_the_words_that_they_have_alone(
+    seed: int, films: list[str], operation: str, copies: int, first: int
+) -> None:
+    """A later epoch's copies go on where the last ones stopped."""
+    together = words_of_films(seed, films, operation, copies, first=first).words
+    assert together.shape == (4, len(films), copies)
+    for place, film in enumerate(films):
+        of_film = words_of_copies(seed, film, operation, copies, first=first).words
+        np.testing.assert_array_equal(together[:, place], of_film)
+        for number in range(copies):
+            alone = keyed_words(seed, film, operation, first + number).words
+            np.testing.assert_array_equal(of_film[:, number], alone)
 
 
 def test_the_stream_never_changes_silently() -> None:

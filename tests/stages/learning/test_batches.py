@@ -15,15 +15,7 @@ from stages.contract import StageError
 from stages.films.codec import encode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import place
-from stages.learning.batches import (
-    ImageSet,
-    batches,
-    load,
-    pixel_statistics,
-    resident,
-    shuffled,
-    standardised,
-)
+from stages.learning.batches import pixel_statistics, resident, standardised
 from stages.normalize import placement_columns
 
 FRAME = Frame(height=6, width=8)
@@ -70,19 +62,17 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ImageFolder,
     return folder, rows
 
 
-def test_images_and_labels_stand_in_the_order_of_the_rows_in_both_layouts(
+def test_images_stand_in_the_order_of_the_rows_in_both_layouts(
     stored: tuple[ImageFolder, list[NormalizedRow]],
 ) -> None:
     folder, rows = stored
     order = [7, 0, 8, 3, 5, 1]
 
-    images = load(folder, [rows[number] for number in order], FRAME, silent)
+    images = resident(folder, [rows[number] for number in order], FRAME, silent)
 
-    assert images.images.dtype == torch.uint8
-    assert images.images.shape == (6, FRAME.height, FRAME.width)
-    assert images.images[:, 0, 0].tolist() == [10 * number for number in order]
-    assert images.labels.tolist() == [number % 3 for number in order]
-    assert images.labels.dtype == torch.int64
+    assert images.dtype == torch.uint8
+    assert images.shape == (6, FRAME.height, FRAME.width)
+    assert images[:, 0, 0].tolist() == [10 * number for number in order]
 
 
 def test_an_image_of_another_frame_is_named(stored: tuple[ImageFolder, list[NormalizedRow]]) -> None:
@@ -111,7 +101,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_pixel_statistics_are_those_of_all_grey_levels() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (300, 6, 8), np.uint8)
 
-    mean, std = pixel_statistics(torch.from_numpy(grey))
+    mean, std = pixel_statistics(torch.from_numpy(part) for part in np.array_split(grey, 4))
 
     assert mean == pytest.approx((grey / 255).mean())
     assert std == pytest.approx((grey / 255).std())
@@ -119,7 +109,7 @@ def test_pixel_statistics_are_those_of_all_grey_levels() -> None:
 
 def test_films_of_one_grey_level_can_be_standardised() -> None:
     flat = torch.full((2, 6, 8), 77, dtype=torch.uint8)
-    mean, std = pixel_statistics(flat)
+    mean, std = pixel_statistics([flat])
 
     levels = standardised(flat, mean=mean, std=std, device=torch.device("cpu"))
 
@@ -129,7 +119,7 @@ def test_films_of_one_grey_level_can_be_standardised() -> None:
 def test_standardised_images_have_mean_0_and_deviation_1_and_the_grey_levels_stay() -> None:
     grey = torch.randint(0, 256, (50, 6, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     before = grey.clone()
-    mean, std = pixel_statistics(grey)
+    mean, std = pixel_statistics([grey])
 
     levels = standardised(grey, mean=mean, std=std, device=torch.device("cpu"))
 
@@ -138,27 +128,3 @@ def test_standardised_images_have_mean_0_and_deviation_1_and_the_grey_levels_sta
     assert float(levels.mean()) == pytest.approx(0, abs=1e-5)
     assert float(levels.std(correction=0)) == pytest.approx(1, abs=1e-5)
     assert torch.equal(grey, before)
-
-
-def test_the_order_is_a_permutation_that_seed_and_epoch_decide() -> None:
-    order = shuffled(1000, seed=3, epoch=1)
-
-    assert sorted(order.tolist()) == list(range(1000))
-    assert torch.equal(order, shuffled(1000, seed=3, epoch=1))
-    assert not torch.equal(order, shuffled(1000, seed=3, epoch=2))
-    assert not torch.equal(order, shuffled(1000, seed=4, epoch=1))
-
-
-def test_the_order_is_the_same_on_every_machine() -> None:
-    assert shuffled(8, seed=0, epoch=1).tolist() == [5, 3, 7, 2, 4, 1, 0, 6]
-
-
-@pytest.mark.parametrize("order", [None, torch.tensor([6, 5, 4, 3, 2, 1, 0])])
-def test_every_image_comes_once_and_the_last_batch_is_kept_though_smaller(order: torch.Tensor | None) -> None:
-    images = ImageSet(torch.arange(7, dtype=torch.uint8).reshape(7, 1, 1), torch.arange(7))
-
-    found = list(batches(images, 3, order=order))
-
-    assert [len(labels) for _, labels in found] == [3, 3, 1]
-    assert torch.cat([labels for _, labels in found]).tolist() == (list(range(7)) if order is None else order.tolist())
-    assert all(torch.equal(grey.flatten(), labels) for grey, labels in found)

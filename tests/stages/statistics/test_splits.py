@@ -73,16 +73,14 @@ PAIRS = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=14)
 
 
 @given(PAIRS)
-def test_linked_names_share_the_smallest_name_and_others_do_not(pairs: list[tuple[int, int]]) -> None:
-    names = [f"p{number:02d}" for number in range(13)]
-    found = linked(names, [(names[one], names[other]) for one, other in pairs])
-    reach = {name: {name} for name in names}
-    for _ in names:  # brute force: spread what is reached until it rests
+def test_what_is_linked_shares_the_first_of_its_cluster_and_others_do_not(pairs: list[tuple[int, int]]) -> None:
+    reach = [{one} for one in range(13)]
+    for _ in range(13):  # brute force: spread what is reached until it rests
         for one, other in pairs:
-            joined = reach[names[one]] | reach[names[other]]
-            for name in joined:
-                reach[name] |= joined
-    assert found == {name: min(reach[name]) for name in names}
+            joined = reach[one] | reach[other]
+            for each in joined:
+                reach[each] |= joined
+    assert linked(13, pairs).tolist() == [min(reached) for reached in reach]
 
 
 def test_gathered_keeps_the_order_of_values() -> None:

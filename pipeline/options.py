@@ -1,0 +1,126 @@
+"""What every command can be told of the machine, beside its parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pipeline.catalog import Entry
+
+
+class LocalFolder(click.Path):
+    """A folder on this machine; an address of an object store is refused, not taken for a name."""
+
+    name = "directory"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the folder's path."""
+        if "://" in str(value):
+            self.fail(f"'{value}' is an address; expected a folder on this machine", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def common_options(entry: Entry) -> list[click.Option]:
+    """Return the options that a command has beside its parameters."""
+    folder = LocalFolder()
+    raw = click.Option(
+        ["--raw"],
+        type=folder,
+        help="Folder of the raw films, anywhere. [default: data/raw under the root, or the audit's]",
+    )
+    return [
+        *([raw] if entry.reads_raw else []),
+        *(_training_options() if entry.trains else []),
+        click.Option(
+            ["--root"], type=folder, default=Path(), show_default=True, help="Folder that every other path lies under."
+        ),
+        click.Option(
+            ["--params", "params_file"],
+            type=click.Path(path_type=Path, dir_okay=False, exists=True),
+            help="Parameters file. [default: params.yaml under the root; built-in defaults where there is none]",
+        ),
+        click.Option(
+            ["--jobs"],
+            type=click.IntRange(0),
+            default=0,
+            show_default="one per core",
+            help="Workers; 0 for one per core.",
+        ),
+        click.Option(
+            ["--backend"],
+            type=click.Choice(["loky", "threading", "sequential", "dask", "ray"]),
+            default="loky",
+            show_default=True,
+            help="What runs the workers: processes, threads, none, or a cluster (extras dask, ray).",
+        ),
+        click.Option(
+            ["--scheduler"],
+            default="",
+            show_default="workers here",
+            help="Address of the Dask scheduler (tcp://host:port).",
+        ),
+        click.Option(
+            ["--address"], default="", show_default="workers here", help="Address of the Ray cluster (ray://host:port)."
+        ),
+        click.Option(
+            ["--film-timeout"],
+            type=click.FloatRange(0),
+            default=60.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="A film that takes longer is set aside as timed_out; 0 for no limit. Worker processes alone.",
+        ),
+        click.Option(
+            ["--device"],
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="Where the network runs; auto takes CUDA where there is one.",
+        ),
+        click.Option(
+            ["--progress/--no-progress"], default=True, show_default=True, help="Progress bars on a terminal."
+        ),
+        click.Option(["--strict"], is_flag=True, help="Exit 1 where any film is set aside."),
+    ]
+
+
+def _training_options() -> list[click.Option]:
+    return [
+        click.Option(
+            ["--residence"],
+            type=click.Choice(["auto", "device", "host", "stream"]),
+            default="auto",
+            show_default="by the memory at hand",
+            help="Where the images lie: in the device's memory, the host's, or on the disk, read ahead. "
+            "The batches are the same.",
+        ),
+        click.Option(
+            ["--save-every"],
+            type=click.FloatRange(0),
+            default=60.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="How often the state is saved that a stopped run goes on from, and at each epoch's end in any case; "
+            "0: after every update.",
+        ),
+        click.Option(
+            ["--compile/--no-compile"],
+            default=False,
+            show_default=True,
+            help="Compile the network first (torch.compile; CUDA graphs on CUDA): a slow start, faster steps, results "
+            "equal within rounding.",
+        ),
+        click.Option(["--anew"], is_flag=True, help="Leave a stopped run's state behind and begin anew."),
+        click.Option(
+            ["--tensorboard"],
+            type=LocalFolder(),
+            show_default="none",
+            help="Write TensorBoard's event files into this folder as well (extra tensorboard).",
+        ),
+    ]

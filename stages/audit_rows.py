@@ -1,0 +1,105 @@
+"""A raw file's row in the audit: what its bytes say, what its name says, and what follows from the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.rows import AuditedRow, Status
+from stages.columns import where_ok, with_columns
+from stages.films import decode
+from stages.films.frame import Frame
+from stages.films.placement import place
+from stages.labels import Named
+
+MEASURES = ("width", "height", "mode", "format", "bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added")
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What one file's bytes say."""
+
+    status: Status
+    reason: str | None
+    film_id: str | None = None
+    file_bytes: int | None = None
+    header: decode.Header | None = None
+    thumbnail: bytes = b""
+
+
+def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> AuditedRow:
+    """Return a file's row: what its bytes say first, since a label does not mend a broken file.
+
+    Label and patient are as named: which labels are classes is known once all files were looked at (`classified`).
+    """
+    status, reason = examined.status, examined.reason
+    if status == "ok":
+        status, reason = named.status, named.reason
+    return AuditedRow(
+        film_id=examined.film_id,
+        path=path,
+        label=named.label,
+        label_index=None,
+        group_id=named.group,
+        split=None,
+        status=status,
+        reason=reason,
+        file_bytes=examined.file_bytes,
+        exact_duplicate_of=None,
+        near_duplicate_of=None,
+        delivered_split=named.delivered_split,
+        warning=_warning(path, examined.header),
+        **_measures(examined, frame),
+    )
+
+
+def classified(rows: pa.Table, classes: Sequence[str]) -> pa.Table:
+    """Return the rows with the class of each film, the unlabelled set aside, and patients of those that have none."""
+    label = rows.column("label")
+    index = pc.index_in(label, value_set=pa.array(classes, pa.string()))
+    known = pc.is_valid(index)
+    unknown = pc.and_(where_ok(rows), pc.invert(known))
+    why = pc.binary_join_element_wise("label '", label, f"' is none of the classes {', '.join(classes)}", "")
+    first_twelve = pc.utf8_slice_codeunits(pc.coalesce(rows.column("film_id"), rows.column("path")), 0, 12)
+    own = pc.binary_join_element_wise("film", first_twelve, "/")
+    return with_columns(
+        rows,
+        label=pc.if_else(known, label, None),
+        label_index=index,
+        group_id=pc.coalesce(rows.column("group_id"), pc.if_else(known, own, None)),
+        status=pc.if_else(unknown, "unlabelled", rows.column("status")),
+        reason=pc.if_else(unknown, why, rows.column("reason")),
+    )
+
+
+def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
+    """Return the columns that follow from a file's header; all null where there is none."""
+    header = examined.header
+    if header is None or examined.file_bytes is None:
+        return dict.fromkeys(MEASURES)
+    crop = place(header.frame, frame=frame, policy="crop")
+    return {
+        "width": header.width,
+        "height": header.height,
+        "mode": header.mode,
+        "format": header.format,
+        "bits_per_pixel": 8 * examined.file_bytes / (header.width * header.height),
+        "jpeg_quality": header.jpeg_quality,
+        "crop_lost": crop.lost,
+        "pad_added": crop.padded,
+    }
+
+
+def _warning(path: str, header: decode.Header | None) -> str | None:
+    """Return what is odd about the file, the kind before a colon; the page counts the kinds."""
+    if header is None:
+        return None
+    suffix = PurePosixPath(path).suffix.lower()
+    wrong = suffix not in decode.EXTENSIONS.get(header.format, (suffix,))
+    extension = (f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}",) if wrong else ()
+    return "; ".join((*extension, *header.oddities)) or None

@@ -1,0 +1,55 @@
+"""Rows as columns: what the stages ask of an Arrow table, so that no parent holds an object for each film."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+def where_ok(table: pa.Table) -> pa.ChunkedArray:
+    """Return for each row whether its status is ok."""
+    return pc.equal(table.column("status"), "ok")
+
+
+def ok_rows(table: pa.Table) -> pa.Table:
+    """Return the rows whose status is ok: no copy of them where all are."""
+    ok = where_ok(table)
+    return table if pc.all(ok).as_py() in (True, None) else table.filter(ok)
+
+
+def tallied(column: pa.ChunkedArray) -> dict[Any, int]:
+    """Return how often each value occurs, null left out, in the order of their first rows."""
+    counted = pc.value_counts(column.drop_null())
+    return dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True))
+
+
+def set_aside(column: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each status but `ok` occurs, the most frequent first."""
+    found = tallied(column)
+    return dict(sorted(((name, n) for name, n in found.items() if name != "ok"), key=lambda one: (-one[1], one[0])))
+
+
+def numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    """Return a column's numbers, NaN where there is none."""
+    found: NDArray[np.float64] = column.cast(pa.float64()).to_numpy()
+    return found
+
+
+def with_columns(table: pa.Table, **columns: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Return a table with some of its columns replaced."""
+    for name, column in columns.items():
+        field = table.schema.field(name)
+        table = table.set_column(table.schema.get_field_index(name), field, column.cast(field.type))
+    return table
+
+
+def put(table: pa.Table, places: NDArray[Any], rows: pa.Table, *names: str) -> pa.Table:
+    """Return a table whose columns `names` hold, at some places, those of other rows."""
+    source = np.arange(len(table))
+    source[places] = len(table) + np.arange(len(rows))
+    both = {name: pa.chunked_array([*table.column(name).chunks, *rows.column(name).chunks]) for name in names}
+    return with_columns(table, **{name: column.take(pa.array(source)) for name, column in both.items()})
