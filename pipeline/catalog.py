@@ -42,6 +42,7 @@ TOOLS = (
     Entry("verify", "Compare every byte on disk with what the manifests say; mend it on request.", reads_raw=True),
     Entry("replay", "Make an image anew from its raw film and its row, and compare.", reads_raw=True),
     Entry("compare", "Compare evaluated runs on the films they share: differences, intervals, exact tests."),
+    Entry("predict", "Give films and folders of films the probabilities of the classes, by a trained network."),
     Entry("probe", "Run simple models on the films: what the data alone gives away."),
     Entry("networks", "Tell what each network takes to train, and whether it fits into the memory at hand."),
     Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -105,16 +106,20 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
         try:
             flags = {name: options[name] for name in names}
             sections = read_file(options["params_file"], root)
-            report = _run(stage, resolve(stage, sections, flags), sections, options)
+            params = resolve(stage, sections, flags)
+            report = _run(stage, params, sections, options)
         except ParamsError as error:
             raise click.UsageError(shown(str(error))) from error
         except (CxrError, ManifestError) as error:
             raise click.ClickException(shown(f"{stage.name}: {error}")) from error
+        except BrokenPipeError:  # whoever reads the results has seen enough
+            raise
         except OSError as error:  # a full disk, a folder that may not be written
             what = f"{stage.name}: {error.filename or root}: {error.strerror or error}"
             raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
         if ranks().rank == 0:
-            _print(stage.name, report, time.perf_counter() - started)
+            rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
+            _print(stage.name, report, time.perf_counter() - started, err=rows_alone)
         if report.failed:
             raise click.ClickException(f"{stage.name}: {report.verdict}")
         if options["strict"] and report.set_aside:
@@ -215,19 +220,27 @@ def _machine(options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]],
         raw=options.get("raw"),
         sections=sections,
         training=training,
+        results=_write_results,
     )
 
 
-def _print(name: str, report: Report, elapsed_s: float) -> None:
+def _write_results(lines: bytes) -> None:
+    """Write lines of results to standard output as they are; on a terminal, names of films do nothing to it."""
+    from pipeline.console import harmless  # noqa: PLC0415 - not needed for help
+
+    click.echo(harmless(lines) if sys.stdout.isatty() else lines, nl=False)
+
+
+def _print(name: str, report: Report, elapsed_s: float, *, err: bool) -> None:
     """Print what the user should read, and last the one line that sums up."""
     from pipeline.console import shown  # noqa: PLC0415 - not needed for help
 
     for line in report.lines:
-        click.echo(f"  {shown(line)}")
+        click.echo(f"  {shown(line)}", err=err)
     rate = f" ({report.done / elapsed_s:,.0f} {report.unit}/s)" if elapsed_s > 0 else ""
     aside = f"; {report.verdict or (_set_aside(report) if report.set_aside else 'nothing set aside')}"
     see = f"; see {report.written[0]}" if report.written else ""
-    click.echo(f"{name}: {report.done:,} {report.unit} in {elapsed_s:,.1f} s{rate}{aside}{see}")
+    click.echo(f"{name}: {report.done:,} {report.unit} in {elapsed_s:,.1f} s{rate}{aside}{see}", err=err)
 
 
 def _set_aside(report: Report) -> str:

@@ -54,6 +54,11 @@ def shown(text: str) -> str:
     )
 
 
+def harmless(lines: bytes) -> bytes:
+    """Return lines of text as `shown` shows each: a name that holds a line break makes no line of its own."""
+    return b"".join(shown(line).encode() + b"\n" for line in lines.decode().removesuffix("\n").split("\n"))
+
+
 @dataclass(frozen=True)
 class ProgressBar:
     """Tracks work by a bar on standard error, where that is a terminal and bars are wanted."""

@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from operator import length_hint
@@ -85,6 +85,7 @@ class Workers:
         weigh: Callable[[Job], int] = one,
         total: int | None = None,
         retry: Retry[Job] | None = None,
+        within: Callable[..., None] | None = None,
     ) -> Iterator[Result]:
         """Yield what `work` makes of each job, in their order; what comes before its turn waits.
 
@@ -94,7 +95,11 @@ class Workers:
         handed = HandedOut(jobs)
         early: dict[int, Result] = {}
         turn = 0
-        with self.track(sum(map(weigh, jobs)) if total is None else total, unit=unit) as advance:
+        if within is not None:
+            bar: AbstractContextManager[Callable[..., None]] = nullcontext(within)
+        else:
+            bar = self.track(sum(map(weigh, jobs)) if total is None else total, unit=unit)
+        with bar as advance:
             for index, result in self._run(work, handed, retry):
                 early[index] = result
                 advance(weigh(handed.under_way.pop(index)))

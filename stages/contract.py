@@ -133,7 +133,8 @@ class FanOut(Protocol):
 
     Of the jobs, those under way are held and no others (see `Made`). `weigh` tells how many `unit`s a job holds and
     `total` how many there are, for the progress bar alone; without it, all jobs are weighed first. `retry` tells how
-    a job goes on without a film that ends its process; without it, such a film ends the run.
+    a job goes on without a film that ends its process; without it, such a film ends the run. `within` tells of
+    progress to a bar that is shown already, in place of one of its own.
     """
 
     def __call__(  # noqa: D102 - the class says it
@@ -145,6 +146,7 @@ class FanOut(Protocol):
         weigh: Callable[[Job], int] = one,
         total: int | None = None,
         retry: Retry[Job] | None = None,
+        within: Callable[..., None] | None = None,
     ) -> Iterable[Result]: ...
 
 
@@ -157,6 +159,10 @@ class Track(Protocol):
     def __call__(  # noqa: D102 - the class says it
         self, total: int, /, *, unit: str
     ) -> AbstractContextManager[Callable[..., None]]: ...
+
+
+def _unheard(_results: bytes) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +202,7 @@ class Machine:
         ahead: keeps the films that one stage decodes for the next, where both are one run.
         sections: what params.yaml says of each stage, for a tool that runs stages anew.
         training: how training uses it.
+        results: takes lines of results for standard output, as they come.
     """
 
     fan_out: FanOut
@@ -205,6 +212,7 @@ class Machine:
     ahead: Ahead | None = None
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Training = Training()
+    results: Callable[[bytes], None] = _unheard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +251,8 @@ class Stage(Generic[P]):
         writes_if: the parameter without which it writes nothing; empty where it always writes.
         arguments: the parameter, a tuple of words, that the command takes without a flag; empty where there is none.
         goes_on: what a run does after one that was stopped, in words; empty where shards or nothing are kept.
+        results_to: the parameter that names the file of its results; where that is not given, they alone go to
+            standard output, and all else that the command says to standard error. Empty where there are none.
     """
 
     name: str
@@ -253,3 +263,4 @@ class Stage(Generic[P]):
     writes_if: str = ""
     arguments: str = ""
     goes_on: str = ""
+    results_to: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -162,3 +164,22 @@ def test_the_2020_recipe_runs_as_it_is(tmp_path: Path) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def test_raw_films_are_predicted_as_evaluate_predicts_them_and_standard_output_holds_rows_alone(
+    whole: Path,
+) -> None:
+    arguments = ["predict", str(whole / paths.RAW), "--root", str(whole), "--jobs", "2", "--no-progress"]
+    result = CliRunner().invoke(main, arguments)
+
+    rows = {row["path"]: row for row in csv.DictReader(io.StringIO(result.stdout))}
+    assert result.exit_code == 0
+    assert "predict: " in result.stderr
+    assert list(rows) == [str(whole / paths.RAW / row.path) for row in store.read(AUDITED, whole / paths.AUDIT)]
+    raw = {row.film_id: row.path for row in store.read(SPLIT, whole / paths.SPLIT)}
+    for known in store.read(PREDICTIONS, whole / paths.PREDICTIONS):
+        row = rows[str(whole / paths.RAW / raw[known.film_id])]
+        found = [float(row[name]) for name in row if name.startswith("probability_")]
+        assert found == pytest.approx(list(known.probabilities), abs=1e-6)
+        assert row["predicted"] == known.predicted
+    assert CliRunner().invoke(main, [*arguments, "--strict"]).exit_code == 1
