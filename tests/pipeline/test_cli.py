@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from manifests.rows import AUDITED
 from pipeline.catalog import COMMANDS
 from pipeline.cli import main
-from pipeline.console import shown
+from pipeline.console import harmless, shown
 from pipeline.params import scalars
 
 NAMES = [entry.name for entry in COMMANDS]
@@ -118,6 +118,11 @@ def test_a_line_that_the_terminal_shows_does_nothing_to_it() -> None:
     assert shown("two\nlines \x1b[2J \N{RIGHT-TO-LEFT OVERRIDE}") == "two\\nlines \\x1b[2J \\u202e"
     assert shown("caf\udce9") == "caf\\udce9"
     assert shown("plain, ünïcode 肺 & 95 %") == "plain, ünïcode 肺 & 95 %"
+
+
+def test_lines_of_results_on_a_terminal_are_as_many_as_they_were_and_do_nothing_to_it() -> None:
+    assert harmless(b"a,1\n\x1b[2J,2\n") == b"a,1\n\\x1b[2J,2\n"
+    assert harmless("sé\u2028p\n".encode()) == "sé\\u2028p\n".encode()
 
 
 def outcome(root: Path, *arguments: str) -> tuple[int, str]:

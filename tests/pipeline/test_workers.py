@@ -283,3 +283,17 @@ def test_dismissed_workers_are_gone_and_others_take_their_place() -> None:
         workers.dismiss()
         assert not multiprocessing.active_children()
     workers.dismiss()  # of nobody
+
+
+@pytest.mark.parametrize("backend", ["sequential", "loky"])
+def test_a_part_of_a_larger_whole_tells_the_bar_that_is_shown_and_shows_none_of_its_own(backend: str) -> None:
+    told: list[int] = []
+
+    assert list(_workers(backend)(square, range(5), unit="films", weigh=lambda _job: 2, within=told.append)) == [
+        0,
+        1,
+        4,
+        9,
+        16,
+    ]
+    assert told == [2] * 5
