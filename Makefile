@@ -3,13 +3,14 @@
 # make bench   the benchmarks on real films (CXR_REAL_FILMS); BENCH="--films 400 --rounds 1" for a quick look
 # make attack  kill, stop, double and starve runs, then count what is left; ATTACK="--kills 5" for a quick look
 # make attack-hostile, attack-incremental   the tool over files made to harm it; what ten changed films rewrite
+# make attack-training   training killed again and again, to the bytes of a run that was left alone
 # make attack-flips   200 single bytes changed at random, each to be found by verify and mended by verify --repair
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro check test attack attack-hostile attack-incremental attack-flips bench golden docs clean
+.PHONY: setup repro check test attack attack-hostile attack-incremental attack-flips attack-training bench golden docs clean
 
 setup: .venv/.complete
 
@@ -50,6 +51,9 @@ attack-hostile: setup
 
 attack-incremental: setup
 	python -m tests.attacks.incremental $(ATTACK)
+
+attack-training: setup
+	python -m tests.attacks.training $(ATTACK)
 
 attack-flips: setup
 	python -m tests.attacks.flips $(ATTACK)

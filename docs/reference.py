@@ -41,6 +41,13 @@ PLOTS = [
             "title": "Accuracy on un-augmented films",
         }
     },
+    {
+        "loss_by_update": {
+            "x": "update",
+            "y": {"reports/train_steps.csv": "loss"},
+            "title": "Loss on the augmented images, within epochs",
+        }
+    },
     {"loss": {"x": "epoch", "y": {"reports/train_log.csv": ["train_loss", "val_loss"]}, "title": "Loss"}},
     {
         "gap": {

@@ -135,7 +135,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     from pipeline.stopping import Stopped, end_children, stoppable  # noqa: PLC0415 - not needed for help
     from pipeline.workers import dismiss  # noqa: PLC0415 - joblib: not needed for help
 
-    tally = Tally(ProgressBar(stage.name, wanted=options["progress"]))
+    tally = Tally(ProgressBar(stage.name, wanted=options["progress"] and ranks().rank == 0))
     machine = _machine(options, sections, tally)
     if not _writes(stage, params, options) or machine.training.rank > 0:
         return stage.run(params, options["root"], machine)

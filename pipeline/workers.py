@@ -7,7 +7,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from operator import length_hint
@@ -95,8 +95,11 @@ class Workers:
         handed = HandedOut(jobs)
         early: dict[int, Result] = {}
         turn = 0
-        weight = 0 if within is not None else sum(map(weigh, jobs)) if total is None else total
-        with self.track(weight, unit=unit) if within is None else nullcontext(within) as advance:
+        if within is not None:
+            bar: AbstractContextManager[Callable[..., None]] = nullcontext(within)
+        else:
+            bar = self.track(sum(map(weigh, jobs)) if total is None else total, unit=unit)
+        with bar as advance:
             for index, result in self._run(work, handed, retry):
                 early[index] = result
                 advance(weigh(handed.under_way.pop(index)))

@@ -133,8 +133,8 @@ class FanOut(Protocol):
 
     Of the jobs, those under way are held and no others (see `Made`). `weigh` tells how many `unit`s a job holds and
     `total` how many there are, for the progress bar alone; without it, all jobs are weighed first. `retry` tells how
-    a job goes on without a film that ends its process; without it, such a film ends the run. `within`
-    tells of progress to a bar that is shown already, in place of one of its own.
+    a job goes on without a film that ends its process; without it, such a film ends the run. `within` tells of
+    progress to a bar that is shown already, in place of one of its own.
     """
 
     def __call__(  # noqa: D102 - the class says it

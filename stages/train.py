@@ -95,6 +95,8 @@ def run(params: TrainParams, root: Root, machine: Machine) -> Report:
     from stages.learning import checkpoint  # noqa: PLC0415 - torch is slow to import
     from stages.training import learn  # noqa: PLC0415 - torch, as above
 
+    if machine.training.rank == 0:
+        store.remove_partials(root / paths.TRAIN_STATE)
     sources = read_sources(root, online=params.augment == "online")
     trained = learn(params, sources, root, machine)
     images = len(trained.fitted.log) * trained.images
