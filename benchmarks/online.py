@@ -11,11 +11,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Protocol
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
@@ -39,6 +38,7 @@ from stages.films.frame import frame_of  # noqa: E402 - as above
 from stages.learning.batches import standardised  # noqa: E402 - as above
 from stages.learning.networks import initialised, seeded  # noqa: E402 - as above
 from stages.learning.online import OnlineSource  # noqa: E402 - as above
+from stages.learning.source import Resident, Source  # noqa: E402 - as above
 
 CPU = torch.device("cpu")
 SMALL, FULL = (64, 76), (256, 300)  # to learn on a CPU, and to time
@@ -46,36 +46,6 @@ BATCH = 35
 RATE = 3e-4  # of AdamW, at its highest
 CLASSES = 3
 T_95 = {2: 12.71, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}  # Student's t, by number of pairs
-
-
-class Source(Protocol):
-    """What yields batches."""
-
-    def __len__(self) -> int: ...
-
-    def batches(
-        self, chosen: Iterable[NDArray[np.int64]], *, epoch: int = 1
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield grey levels and classes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Materialised:
-    """The augmented set in memory: a batch is an index, and all epochs show the same images."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(
-        self, chosen: Iterable[NDArray[np.int64]], *, epoch: int = 1
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the chosen images, whatever the epoch."""
-        for places in chosen:
-            index = torch.from_numpy(places)
-            yield self.images[index], self.labels[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +111,7 @@ def task_of(work: Path, on: Machine, height: int, width: int) -> Task:
     labels, levels = torch.from_numpy(train.labels), train.images / 255.0
     chain = params.chain(frame_of(train.images[0]))
     fresh = OnlineSource(torch.from_numpy(train.images), labels, train.film_ids, chain=chain, copies=params.copies)
-    stored = Materialised(copies_of(root, train, params.copies), fresh.labels)
+    stored = Resident(copies_of(root, train, params.copies), fresh.labels, CPU)
     return Task(
         {"materialised": stored, "online": fresh},
         {name: films[name] for name in ("val", "test")},
