@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from manifests import store
 from stages import paths
@@ -73,10 +74,9 @@ def test_two_processes_of_torchrun_train_one_network_from_the_same_command(proje
 
 
 def test_tensorboard_reads_what_training_writes_while_it_learns(project: kill.Project, tmp_path: Path) -> None:
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", exc_type=ImportError)
     project.run("train", "--device", "cpu", *QUICK, "--tensorboard", str(tmp_path / "events"))
 
-    events = accumulator.EventAccumulator(str(tmp_path / "events"))
+    events = EventAccumulator(str(tmp_path / "events"))
     events.Reload()
     steps = [event.value for event in events.Scalars("step/loss")]
     summary = json.loads((project.root / paths.TRAIN_SUMMARY).read_text())
