@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -143,38 +143,15 @@ def readable(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def rows_of(
-    files: Sequence[str], examined: Iterable[Examined], labels: Labels, frame: Frame, thumbnails: Thumbnails
-) -> tuple[pa.Table, set[str]]:
-    """Return the files' rows, without their classes yet, and the labels of those that are images.
+def look_at_all(
+    params: AuditParams, raw: Path, machine: Machine, thumbnails: Thumbnails
+) -> tuple[pa.Table, Labels, set[str]]:
+    """Examine every file under the raw folder, and lay down a thumbnail of each.
 
-    A folder of other files makes no class. Of the rows, some are objects and all before them columns.
-
-    Args:
-        files: their paths.
-        examined: what their bytes say, as it comes.
-        labels: the way to name films.
-        frame: of the crop that is judged.
-        thumbnails: takes a thumbnail of each.
+    Returns:
+        The rows in the order of the paths, their classes open; the way films are named; the labels of those that are
+        images, since a folder of other files makes no class.
     """
-    found: set[str] = set()
-    tables = [AUDITED.table([])]
-    looked = zip(map(readable, files), examined, strict=True)
-    while some := list(islice(looked, ROWS_AT_ONCE)):
-        rows = []
-        for path, of_bytes in some:
-            named = labels.name(path)
-            if of_bytes.status == "ok" and named.label is not None:
-                found.add(named.label)
-            thumbnails.add(of_bytes.thumbnail)
-            rows.append(film_row(path, of_bytes, named, frame))
-        tables.append(AUDITED.table(rows))
-    return pa.concat_tables(tables), found
-
-
-def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table, dict[str, Any]]:
-    """Examine every file under the raw folder, write the manifest, and return its rows and facts."""
-    raw = machine.raw or root / paths.RAW
     files = files_under(raw)
     labels = choose(params.labels, files, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
     if labels.source == "csv":
@@ -182,8 +159,24 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
     retry = Retry(alone=lambda job, _path: job, without=without)
     jobs = Made(lambda number: AuditJob(files[number]), len(files))
     examined = machine.fan_out(partial(audit_job, raw=raw, ahead=machine.ahead), jobs, total=len(files), retry=retry)
+    found: set[str] = set()
+    tables = [AUDITED.table([])]
+    looked = zip(map(readable, files), examined, strict=True)
+    while some := list(islice(looked, ROWS_AT_ONCE)):
+        named = [labels.name(path) for path, _ in some]
+        rows = [film_row(path, told, name, params.frame) for (path, told), name in zip(some, named, strict=True)]
+        tables.append(AUDITED.table(rows))
+        for (_, told), name in zip(some, named, strict=True):
+            thumbnails.add(told.thumbnail)
+            found |= {name.label} if told.status == "ok" and name.label is not None else set()
+    return pa.concat_tables(tables), labels, found
+
+
+def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table, dict[str, Any]]:
+    """Examine every file under the raw folder, write the manifest, and return its rows and facts."""
+    raw = machine.raw or root / paths.RAW
     with Thumbnails((root / paths.AUDIT).parent) as thumbnails:
-        rows, found = rows_of(files, examined, labels, params.frame, thumbnails)
+        rows, labels, found = look_at_all(params, raw, machine, thumbnails)
         classes = params.classes or labels.classes or tuple(sorted(found))
         rows = set_duplicates_aside(classified(rows, classes))
         rows, threshold = mark_near_duplicates(warn_of_groups_in_test(rows), thumbnails)

@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests import shards, store
@@ -16,7 +15,7 @@ from manifests.rows import NORMALIZED, NormalizedRow
 from manifests.shards import ImageFolder
 from stages import paths
 from stages.augment_params import AugmentParams
-from stages.columns import ok_rows
+from stages.columns import rows_with
 from stages.contract import (
     Failure,
     Machine,
@@ -172,8 +171,7 @@ def job_of(prefix: str, films: Sequence[NormalizedRow], params: AugmentParams, f
 def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
     """Write the originals and copies of every training film."""
     source = root / paths.NORMALIZED_MANIFEST
-    films = ok_rows(store.read_table(NORMALIZED, source))
-    films = films.filter(pc.equal(films.column("split"), "train"))
+    films = rows_with(store.read_table(NORMALIZED, source), status="ok", split="train")
     if not len(films):
         raise StageError(f"{source}: holds no training film; expected some; see {paths.SPLIT_SUMMARY}")
     refuse_stale(paths.NORMALIZED_MANIFEST, paths.SPLIT, root=root, stage="normalize")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,22 @@ def where_ok(table: pa.Table) -> pa.ChunkedArray:
     return pc.equal(table.column("status"), "ok")
 
 
+def rows_with(table: pa.Table, **values: str) -> pa.Table:
+    """Return the rows that hold some values: no copy of them where all do.
+
+    Else column by column: of a table that nobody else holds, no more than one column is in memory twice.
+    """
+    wanted = reduce(pc.and_, (pc.equal(pc.fill_null(table.column(name), ""), value) for name, value in values.items()))
+    if pc.all(wanted).as_py() in (True, None):
+        return table
+    schema, columns = table.schema, table.columns[::-1]
+    del table
+    return pa.Table.from_arrays([columns.pop().filter(wanted) for _ in schema], schema=schema)
+
+
 def ok_rows(table: pa.Table) -> pa.Table:
-    """Return the rows whose status is ok: no copy of them where all are."""
-    ok = where_ok(table)
-    return table if pc.all(ok).as_py() in (True, None) else table.filter(ok)
+    """Return the rows whose status is ok (`rows_with`)."""
+    return rows_with(table, status="ok")
 
 
 def tallied(column: pa.ChunkedArray) -> dict[Any, int]:

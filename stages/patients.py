@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from stages.columns import tallied
 from stages.statistics.splits import linked
+
+NAMES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,26 @@ def _twins(rows: pa.Table, name: str, alone: Patients) -> Iterator[tuple[int, in
 
 
 @dataclass(frozen=True, slots=True)
+class Names(Collection[str]):
+    """Names in a column, of which some are objects while one goes through them."""
+
+    column: pa.StringArray
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.column)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through them in their order."""
+        for first in range(0, len(self.column), NAMES_AT_ONCE):
+            yield from self.column.slice(first, NAMES_AT_ONCE).to_pylist()
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether a name is one of them."""
+        return any(name == one for one in self)
+
+
+@dataclass(frozen=True, slots=True)
 class Units:
     """What is drawn and held together, patients or films, and of which class it is.
 
@@ -77,7 +99,7 @@ class Units:
     labels: Sequence[str]
     label: NDArray[np.int64]
 
-    def by_class(self, films: NDArray[np.bool_]) -> dict[str, list[str]]:
+    def by_class(self, films: NDArray[np.bool_]) -> dict[str, Names]:
         """Return the units of some films, by class: a patient whose films disagree counts for the most frequent.
 
         Of classes as frequent, it counts for the first in the alphabet.
@@ -87,7 +109,7 @@ class Units:
         pairs = pairs[np.lexsort((-shown, pairs // number))]
         units, first = np.unique(pairs // number, return_index=True)
         of_unit = pairs[first] % number
-        return {name: self.names.take(units[of_unit == at]).to_pylist() for at, name in enumerate(self.labels)}
+        return {name: Names(self.names.take(units[of_unit == at])) for at, name in enumerate(self.labels)}
 
     def among(self, drawn: set[str]) -> NDArray[np.bool_]:
         """Return for each film whether its unit was drawn."""

@@ -109,16 +109,17 @@ def _leak_probe(
 
 def split_rows(films: pa.Table, splits: pa.StringArray) -> pa.Table:
     """Return the films' rows in the split manifest."""
-    assigned, group = pc.is_valid(splits), films.column("group_id")
+    assigned = pc.is_valid(splits)
+    crossing = pc.if_else(assigned, None, films.column("group_id"))
     why = pc.binary_join_element_wise(
-        "patient ", group, " is in the delivered test split, or a radiograph of theirs is", ""
+        "patient ", crossing, " is in the delivered test split, or a radiograph of theirs is", ""
     )
     kept = ("film_id", "path", "label", "label_index", "group_id", "delivered_split")
     columns = {
         **{name: films.column(name) for name in kept},
         "split": splits,
         "status": pc.if_else(assigned, "ok", "crosses_test"),
-        "reason": pc.if_else(assigned, None, why),
+        "reason": why,
     }
     return SPLIT.table_of(columns, len(films))
 
@@ -183,10 +184,11 @@ def divide(params: SplitParams, root: Root) -> tuple[pa.Table, Patients]:
     """Assign every film that the audit passed, write the manifest, and return its rows and who is one patient."""
     source = root / paths.AUDIT
     audited = store.read_table(AUDITED.only(*READ), source)
+    patients, files = clusters_of(audited), len(audited)
     usable = ok_rows(audited)
+    del audited  # or it would be there beside them
     if not len(usable):
-        raise StageError(f"{source}: {len(audited)} files, none usable; see {paths.AUDIT_PAGE} for why")
-    patients = clusters_of(audited)
+        raise StageError(f"{source}: {files} files, none usable; see {paths.AUDIT_PAGE} for why")
     rows = split_rows(usable, assign(usable, patients, params))
     crossing = crossing_clusters(rows, patients)
     if crossing and params.unit == "patient":

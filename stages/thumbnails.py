@@ -6,7 +6,7 @@ import mmap
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,11 @@ class Thumbnails:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Begin an empty file in a folder, which is made where it is not there."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = TemporaryFile(dir=folder, buffering=256 * PIXELS)  # noqa: SIM115 - closed by __exit__
-        self._number = 0
+        """Take a folder, which is made with the first thumbnail if it is not there."""
+        self._folder = folder
+        self._file: IO[bytes] | None = None
         self._mapped: mmap.mmap | None = None
+        self._number = 0
 
     def __enter__(self) -> Self:
         """Return itself: the file is closed at the end."""
@@ -37,12 +37,14 @@ class Thumbnails:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file."""
-        if self._mapped is not None:
-            self._mapped.close()
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def add(self, thumbnail: bytes) -> None:
         """Add a film's grey levels, SIDE x SIDE of them; a film that has none is black."""
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = TemporaryFile(dir=self._folder, buffering=256 * PIXELS)  # noqa: SIM115 - closed by __exit__
         self._file.write(thumbnail or bytes(PIXELS))
         self._number += 1
 
@@ -52,11 +54,11 @@ class Thumbnails:
 
     def __getitem__(self, films: Any, /) -> NDArray[np.uint8]:
         """Return a copy of some films' grey levels, shape (films, SIDE x SIDE); nothing may be added from now on."""
-        if not self._number:
+        if self._file is None:
             return np.zeros((0, PIXELS), np.uint8)
         if self._mapped is None:
             self._file.flush()
             self._mapped = mmap.mmap(self._file.fileno(), self._number * PIXELS, access=mmap.ACCESS_READ)
-        levels = np.array(np.frombuffer(self._mapped, np.uint8).reshape(-1, PIXELS)[films])
+        levels: NDArray[np.uint8] = np.array(np.frombuffer(self._mapped, np.uint8).reshape(-1, PIXELS)[films])
         self._mapped.madvise(mmap.MADV_DONTNEED)
         return levels

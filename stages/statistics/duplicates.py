@@ -19,6 +19,7 @@ ROWS_AT_ONCE = 256  # films whose levels become vectors at once: 1 MB
 LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
 MOST = 0.998  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
 WAVES = 8  # frequencies each way by which pairs that cannot be near duplicates are told
+HALF_PRECISION = 2.0**-10  # how far two projections of length 1 at most may move apart, or together, by rounding
 ROUNDING = 1e-5  # of products of such vectors in single precision, and more
 FALSE_PAIRS = 0.5  # expected number of pairs of different patients above the threshold
 
@@ -123,12 +124,13 @@ def pairs_above(vectors: Vectors, threshold: float) -> Iterator[tuple[int, int]]
     reach the threshold. No pair is missed for it.
     """
     low, half = _projections(vectors)
+    slack = HALF_PRECISION * np.sqrt(2 * max(0.0, 1 - threshold)) + ROUNDING  # (d + e)^2 / 2 = d^2 / 2 + d e + ...
     for start in range(0, len(vectors), BLOCK):
         left = _joined(low[start : start + BLOCK], half[start : start + BLOCK], 1)
         for other in range(start, len(vectors), BLOCK):
             right = _joined(low[other : other + BLOCK], 1, half[other : other + BLOCK])
             bound = left @ right.T  # -|Pa - Pb|^2 / 2
-            likely = np.argwhere(bound >= threshold - 1 - ROUNDING) + np.array([start, other])
+            likely = np.argwhere(bound >= threshold - 1 - slack) + np.array([start, other])
             likely = likely[likely[:, 0] < likely[:, 1]]
             del bound  # as above
             for some in range(0, len(likely), BLOCK):
@@ -144,20 +146,23 @@ def _correlations(vectors: Vectors, pairs: NDArray[np.intp]) -> NDArray[np.float
     return np.asarray(np.einsum("ij,ij->i", one, other), np.float32)
 
 
-def _projections(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _projections(vectors: Vectors) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """Return the vectors in few dimensions, shape (films, WAVES x WAVES), and -1/2 of their squared lengths.
 
     Projected is on the lowest frequencies of the cosine transform, where the energy of smooth films lies. They are
-    what the search holds of each film: 260 bytes.
+    what the search holds of each film, 132 bytes, since half precision will do for a bound.
     """
     waves = _low_frequencies()
-    low = np.empty((len(vectors), len(waves)), np.float32)
+    low = np.empty((len(vectors), len(waves)), np.float16)
+    half = np.empty(len(vectors), np.float32)
     for at in range(0, len(vectors), BLOCK):
         low[at : at + BLOCK] = vectors[at : at + BLOCK] @ waves.T
-    return low, np.float32(-0.5) * np.einsum("ij,ij->i", low, low)
+        rounded = low[at : at + BLOCK].astype(np.float32)
+        half[at : at + BLOCK] = -0.5 * np.einsum("ij,ij->i", rounded, rounded)
+    return low, half
 
 
-def _joined(low: NDArray[np.float32], one: Any, other: Any) -> NDArray[np.float32]:
+def _joined(low: NDArray[np.float16], one: Any, other: Any) -> NDArray[np.float32]:
     """Return projections with two numbers behind each."""
     joined = np.empty((len(low), low.shape[1] + 2), np.float32)
     joined[:, :-2], joined[:, -2], joined[:, -1] = low, one, other

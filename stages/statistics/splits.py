@@ -7,7 +7,7 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from typing import TypeVar
 
@@ -29,17 +29,17 @@ def rounded_share(share: float, number: int) -> int:
 
 
 def draw_number(names: Iterable[str], number: int, *, seed: int, purpose: str) -> set[str]:
-    """Return the first names in the order of their keyed hash.
+    """Return the first of some names, each given once, in the order of their keyed hash.
 
     A name that joins moves at most the names at the boundary, since the order of the others stays as it was.
     """
-    return set(nsmallest(number, set(names), key=lambda name: rank_key(seed, purpose, name)))
+    return set(nsmallest(number, names, key=lambda name: rank_key(seed, purpose, name)))
 
 
-def draw_share(names_by_class: Mapping[str, Iterable[str]], share: float, *, seed: int, purpose: str) -> set[str]:
+def draw_share(names_by_class: Mapping[str, Collection[str]], share: float, *, seed: int, purpose: str) -> set[str]:
     """Return the first `share` of each class's names in the order of their keyed hash (`draw_number`)."""
     drawn: set[str] = set()
-    for names in map(set, names_by_class.values()):
+    for names in names_by_class.values():
         drawn |= draw_number(names, rounded_share(share, len(names)), seed=seed, purpose=purpose)
     return drawn
 

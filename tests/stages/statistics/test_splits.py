@@ -38,9 +38,9 @@ def test_half_a_name_counts_as_one_though_binary_fractions_fall_short() -> None:
     assert (rounded_share(0.29, 50), rounded_share(0.15, 10), rounded_share(0.15, 9)) == (15, 2, 1)
 
 
-@given(st.lists(st.text("abcdef", max_size=4), max_size=40), st.randoms(), SHARES)
-def test_order_and_repetition_of_names_do_not_matter(names: list[str], words: Any, share: float) -> None:
-    shuffled = [*names, *names[:5]]
+@given(st.lists(st.text("abcdef", max_size=4), max_size=40, unique=True), st.randoms(), SHARES)
+def test_the_order_of_names_does_not_matter(names: list[str], words: Any, share: float) -> None:
+    shuffled = [*names]
     words.shuffle(shuffled)
     one = draw_share({"x": names}, share, seed=1, purpose="val")
     assert draw_share({"x": shuffled}, share, seed=1, purpose="val") == one
