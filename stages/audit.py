@@ -26,6 +26,7 @@ from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root,
 from stages.films import decode
 from stages.films.frame import Frame
 from stages.labels import Labels, LabelSource, choose
+from stages.memory import give_back
 from stages.statistics import duplicates
 from stages.thumbnails import Thumbnails
 
@@ -180,6 +181,7 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
         classes = params.classes or labels.classes or tuple(sorted(found))
         rows = set_duplicates_aside(classified(rows, classes))
         rows, threshold = mark_near_duplicates(warn_of_groups_in_test(rows), thumbnails)
+    give_back()  # the search's blocks
     facts = _facts(raw, root, labels, classes, threshold)
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=params.model_dump(mode="json"), facts=facts))
     return rows, facts

@@ -13,6 +13,7 @@ from stages.ahead import kept_ahead
 from stages.audit import AuditParams
 from stages.augment_params import AugmentParams
 from stages.contract import Machine, Params, Report, Root, Stage
+from stages.memory import give_back
 from stages.normalize import NormalizeParams
 from stages.split import SplitParams
 
@@ -33,7 +34,10 @@ def run(params: BuildParams, root: Root, machine: Machine) -> Report:
     augment.refuse_what_cannot_be_covered(params.augment, params.normalize.frame)
     with kept_ahead(root / paths.NORMALIZED, params.normalize.frame, params.normalize.policy) as ahead:
         together = replace(machine, ahead=ahead)
-        reports = {stage.name: stage.run(getattr(params, stage.name), root, together) for stage in CHAIN}
+        reports: dict[str, Report] = {}
+        for stage in CHAIN:
+            reports[stage.name] = stage.run(getattr(params, stage.name), root, together)
+            give_back()
     return Report(
         done=reports["augment"].done,
         unit="images",

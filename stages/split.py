@@ -130,7 +130,7 @@ def crossing_clusters(rows: pa.Table, patients: Patients) -> list[str]:
     Raises:
         KeyError: where a row's group is none of the patients'.
     """
-    assigned = rows.filter(pc.is_valid(rows.column("split")))
+    assigned = rows.select(["group_id", "split"]).filter(pc.is_valid(rows.column("split")))
     sides = pa.array(["train", "val", "test"])
     side = pc.fill_null(pc.index_in(assigned.column("split"), value_set=sides), 0)  # the probe's is train
     lies_in = np.unique(patients.of(assigned) * len(sides) + side.to_numpy())
@@ -168,16 +168,21 @@ def _with_siblings_in_train(assigned: pa.Table, patients: Patients) -> dict[str,
 
 def _figures(films: pa.Table) -> dict[str, Any]:
     by_index = films.select(["label", "label_index"]).sort_by("label_index")
-    patients = films.group_by("label", use_threads=False).aggregate([("group_id", "count_distinct")]).to_pylist()
-    of_label = {row["label"]: row["group_id_count_distinct"] for row in patients}
+    shown = tallied(by_index.column("label"))
+    of_label = {label: films.filter(pc.equal(films.column("label"), label)).column("group_id") for label in shown}
     return {
         "films": len(films),
-        "patients": pc.count_distinct(films.column("group_id")).as_py(),
+        "patients": _distinct(films.column("group_id")),
         "classes": {
-            label: {"films": number, "share": round(number / len(films), 4), "patients": of_label[label]}
-            for label, number in tallied(by_index.column("label")).items()
+            label: {"films": number, "share": round(number / len(films), 4), "patients": _distinct(of_label[label])}
+            for label, number in shown.items()
         },
     }
+
+
+def _distinct(column: pa.ChunkedArray) -> int:
+    number: int = pc.count_distinct(column).as_py()
+    return number
 
 
 def divide(params: SplitParams, root: Root) -> tuple[pa.Table, Patients]:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 SIDE = 32  # a thumbnail's height and width
 BLOCK = 2048  # films compared at once: a block of correlations takes 16 MB
+NEIGHBOURS = 1024  # films among which nearest ones are sought at once: 8 MB of correlations with the sample
 ROWS_AT_ONCE = 256  # films whose levels become vectors at once: 1 MB
 LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
 MOST = 0.998  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
@@ -106,8 +107,8 @@ def nearest_other_group(vectors: Vectors, groups: ArrayLike, *, seed: int, sampl
     chosen = np.random.Generator(np.random.Philox(key=seed)).permutation(len(of_film))[:sample]
     nearest = np.full(len(chosen), -1.0, np.float32)
     sampled = vectors[chosen]
-    for start in range(0, len(of_film), BLOCK):
-        block = slice(start, start + BLOCK)
+    for start in range(0, len(of_film), NEIGHBOURS):
+        block = slice(start, start + NEIGHBOURS)
         correlation = sampled @ vectors[block].T
         correlation[of_film[chosen][:, None] == of_film[block][None, :]] = -1
         correlation[correlation >= MOST] = -1

@@ -103,7 +103,7 @@ def test_no_pair_is_missed_for_being_looked_at_in_few_dimensions(threshold: floa
 
 @pytest.mark.parametrize("block", [3, 2048])
 def test_the_nearest_film_is_sought_among_other_groups_alone(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(duplicates, "BLOCK", block)
+    monkeypatch.setattr(duplicates, "NEIGHBOURS", block)
     vectors = chest_like(20, alike=0.5)
     groups = [f"p{film // 3}" for film in range(20)]
     other = np.array([[one != two for one in groups] for two in groups])
