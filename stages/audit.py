@@ -179,8 +179,9 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
     with Thumbnails((root / paths.AUDIT).parent) as thumbnails:
         rows, labels, found = look_at_all(params, raw, machine, thumbnails)
         classes = params.classes or labels.classes or tuple(sorted(found))
-        rows = set_duplicates_aside(classified(rows, classes))
-        rows, threshold = mark_near_duplicates(warn_of_groups_in_test(rows), thumbnails)
+        rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
+        give_back()  # what the rows were made from
+        rows, threshold = mark_near_duplicates(rows, thumbnails)
     give_back()  # the search's blocks
     facts = _facts(raw, root, labels, classes, threshold)
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=params.model_dump(mode="json"), facts=facts))

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from manifests import store
 from manifests.rows import AUDITED, SPLIT, SPLITS
 from stages import paths
-from stages.columns import ok_rows, set_aside, tallied
+from stages.columns import ok_rows, rows_with, set_aside, tallied
 from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.leaks import leak_warning
 from stages.patients import Patients, clusters_of, films_as_units, patients_as_units
@@ -144,7 +144,7 @@ def summarize(rows: pa.Table, patients: Patients, params: SplitParams) -> dict[s
     rows = rows.select(["label", "label_index", "group_id", "split", "status", "delivered_split"])
     assigned = rows.filter(pc.is_valid(rows.column("split")))
     return {
-        "splits": {name: _figures(rows.filter(pc.equal(rows.column("split"), name))) for name in SPLITS},
+        "splits": {name: _figures(rows_with(rows, split=name)) for name in SPLITS},
         "unit": params.unit,
         "holdout": params.holdout,
         "leaks": params.unit == "film",
@@ -167,15 +167,15 @@ def _with_siblings_in_train(assigned: pa.Table, patients: Patients) -> dict[str,
 
 
 def _figures(films: pa.Table) -> dict[str, Any]:
-    by_index = films.select(["label", "label_index"]).sort_by("label_index")
-    shown = tallied(by_index.column("label"))
-    of_label = {label: films.filter(pc.equal(films.column("label"), label)).column("group_id") for label in shown}
+    label, group = films.column("label"), films.column("group_id")
+    shown = tallied(label.take(pc.sort_indices(films.column("label_index"))))
+    of_label = {name: _distinct(group.filter(pc.equal(label, name))) for name in shown}
     return {
         "films": len(films),
-        "patients": _distinct(films.column("group_id")),
+        "patients": _distinct(group),
         "classes": {
-            label: {"films": number, "share": round(number / len(films), 4), "patients": _distinct(of_label[label])}
-            for label, number in shown.items()
+            name: {"films": number, "share": round(number / len(films), 4), "patients": of_label[name]}
+            for name, number in shown.items()
         },
     }
 
