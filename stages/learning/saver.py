@@ -62,16 +62,17 @@ def held_back(first: Callable[[], None]) -> Iterator[Callable[[], None]]:
     def let_go() -> None:
         if heard:
             number, frame = heard[0]
+            handler = heeded[signal.Signals(number)]
             restore()
             first()
-            heeded[signal.Signals(number)](number, frame)
+            handler(number, frame)
 
     def restore() -> None:
-        for number, handler in heeded.items():
-            signal.signal(number, handler)
+        while heeded:  # once: whoever is called may set handlers of its own
+            signal.signal(*heeded.popitem())
 
-    for number in heeded:
-        signal.signal(number, lambda number, frame: heard.append((number, frame)))
+    for each in heeded:
+        signal.signal(each, lambda number, frame: heard.append((number, frame)))
     try:
         yield let_go
     finally:
