@@ -26,6 +26,7 @@ from stages.learning.saver import Saver, held_back
 from stages.learning.schedule import Schedule, updates_per_epoch
 from stages.learning.source import Source
 from stages.learning.update import Average, Updater, optimizer_of
+from stages.learning.weights import put
 
 LOG_LINES = 1000  # of the log within epochs, at most
 UNREAD = 64  # updates that a CUDA device may be ahead of the host, which waits for it when it reads a loss
@@ -43,7 +44,7 @@ def fit(network: nn.Module, sets: Sets, recipe: Recipe, site: Site, *, mean: flo
         went_on_from = run.resume()
         while not run.over:
             run.epoch()
-    network.load_state_dict(run.progress.best)
+    put(network, run.progress.best)
     log = tuple(run.progress.epochs)
     return Fitted(log=log, best=best_of(log), train_s=run.progress.train_s, went_on_from=went_on_from)
 

@@ -16,6 +16,7 @@ from torch import nn
 
 from manifests.store import written_aside
 from stages.contract import StageError
+from stages.learning.weights import put
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -134,9 +135,9 @@ class Found:
 
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None) -> Progress:
         """Give network, optimiser and mean their state, and return the run's progress."""
-        network.load_state_dict(self._of("network"))
+        put(network, self._of("network"))
         if average is not None:
-            average.load_state_dict(self._of("average"))
+            put(average, self._of("average"))
         _restore(optimizer, self._of("optimizer"))
         told = {**self.told, "since": tuple(self.told["since"])}
         epochs = [Epoch(**line) for line in told.pop("epochs")]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -78,10 +77,6 @@ class Updater:
     mixed: bool
     seed: int
     average: Average | None = None
-    step: Callable[[torch.Tensor, torch.Tensor, int], Learned] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.step = self.learn
 
     def __call__(self, update: int, grey: torch.Tensor, labels: torch.Tensor, images: int) -> Learned:
         """Take one step down the batch's loss; return the loss of each image and how many were right, on the device.
@@ -95,12 +90,12 @@ class Updater:
         self._set_rates(update)
         # whatever a network draws, such as dropout, is keyed by the update: a run that goes on draws the same
         torch.manual_seed(_key(self.seed, update, self.ranks.rank))
-        learned = self.step(grey, labels, images)
+        learned = self._learn(grey, labels, images)
         if self.average is not None:
             self.average.add(self.network, update)
         return learned
 
-    def learn(self, grey: torch.Tensor, labels: torch.Tensor, images: int) -> Learned:
+    def _learn(self, grey: torch.Tensor, labels: torch.Tensor, images: int) -> Learned:
         """Take the step, part by part."""
         self.network.train()
         self.optimizer.zero_grad()
