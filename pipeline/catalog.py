@@ -21,7 +21,6 @@ class Entry:
     name: str
     summary: str
     reads_raw: bool = False
-    trains: bool = False
 
     def load(self) -> Stage[Any]:
         """Import the module and return its stage."""
@@ -34,7 +33,7 @@ STAGES = (
     Entry("split", "Assign films to train, leak_probe, val and test; no patient crosses."),
     Entry("normalize", "Bring every film into one frame, grayscale, lossless.", reads_raw=True),
     Entry("augment", "Write the originals and N copies of every training film."),
-    Entry("train", "Train a network on the augmented films; choose its epoch on val.", trains=True),
+    Entry("train", "Train a network on the augmented films; choose its epoch on val."),
     Entry("evaluate", "Score the network per split, with intervals and the train-test gap."),
 )
 TOOLS = (

@@ -14,7 +14,7 @@ import click
 
 from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
 from pipeline.options import common_options
-from pipeline.ranks import ranks
+from pipeline.ranks import Processes, ranks
 
 if TYPE_CHECKING:
     from pipeline.params import Scalar
@@ -68,7 +68,7 @@ def _command(entry: Entry) -> click.Command:
     return click.Command(
         entry.name,
         callback=_callback(stage, [option.name for option in own if option.name]),
-        params=[*own, *common_options(entry)],
+        params=[*own, *common_options(entry, trains=stage.trains)],
         help=f"{entry.summary}\n\n{about} A flag beats its value in params.yaml, which beats the default.",
         short_help=entry.summary,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -117,7 +117,7 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
         except OSError as error:  # a full disk, a folder that may not be written
             what = f"{stage.name}: {error.filename or root}: {error.strerror or error}"
             raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
-        if ranks().rank == 0:
+        if _processes(stage).rank == 0:
             rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
             _print(stage.name, report, time.perf_counter() - started, err=rows_alone)
         if report.failed:
@@ -135,8 +135,8 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     from pipeline.stopping import Stopped, end_children, stoppable  # noqa: PLC0415 - not needed for help
     from pipeline.workers import dismiss  # noqa: PLC0415 - joblib: not needed for help
 
-    tally = Tally(ProgressBar(stage.name, wanted=options["progress"] and ranks().rank == 0))
-    machine = _machine(options, sections, tally)
+    tally = Tally(ProgressBar(stage.name, wanted=options["progress"] and _processes(stage).rank == 0))
+    machine = _machine(stage, options, sections, tally)
     if not _writes(stage, params, options) or machine.training.rank > 0:
         return stage.run(params, options["root"], machine)
 
@@ -190,7 +190,14 @@ def _remove_partials(stage: Stage[Any], root: Path) -> None:
         store.remove_partials(root / path)
 
 
-def _machine(options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]], track: Track) -> Machine:
+def _processes(stage: Stage[Any]) -> Processes:
+    """Return which of `torchrun`'s processes this one is; a stage that does not train runs alone, under the lock."""
+    return ranks() if stage.trains else Processes()
+
+
+def _machine(
+    stage: Stage[Any], options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]], track: Track
+) -> Machine:
     from pipeline.workers import Workers  # noqa: PLC0415 - joblib: not needed for help
     from stages.contract import Machine, Training  # noqa: PLC0415 - pydantic: not needed for help
 
@@ -202,7 +209,7 @@ def _machine(options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]],
         address=options["address"],
         film_timeout_s=options["film_timeout"],
     )
-    processes = ranks()
+    processes = _processes(stage)
     training = Training(
         residence=options.get("residence", "auto"),
         save_every_s=options.get("save_every", 0.0),

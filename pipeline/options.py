@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pipeline.catalog import Entry
 
 
-def common_options(entry: Entry) -> list[click.Option]:
+def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
     """Return the options that a command has beside its parameters."""
     folder = LocalFolder()
     raw = click.Option(
@@ -23,7 +23,7 @@ def common_options(entry: Entry) -> list[click.Option]:
     )
     return [
         *([raw] if entry.reads_raw else []),
-        *(_training_options() if entry.trains else []),
+        *(_training_options() if trains else []),
         click.Option(
             ["--root"], type=folder, default=Path(), show_default=True, help="Folder that every other path lies under."
         ),

@@ -250,6 +250,7 @@ class Stage(Generic[P]):
         run: does the work.
         writes_if: the parameter without which it writes nothing; empty where it always writes.
         arguments: the parameter, a tuple of words, that the command takes without a flag; empty where there is none.
+        trains: whether it takes what training can be told of the machine; `torchrun` may run it in several processes.
         goes_on: what a run does after one that was stopped, in words; empty where shards or nothing are kept.
         results_to: the parameter that names the file of its results; where that is not given, they alone go to
             standard output, and all else that the command says to standard error. Empty where there are none.
@@ -262,5 +263,6 @@ class Stage(Generic[P]):
     run: Callable[[P, Root, Machine], Report]
     writes_if: str = ""
     arguments: str = ""
+    trains: bool = False
     goes_on: str = ""
     results_to: str = ""

@@ -123,5 +123,6 @@ STAGE = Stage(
     reads=(paths.AUGMENTED, paths.NORMALIZED),
     writes=(paths.MODEL, paths.TRAIN_SUMMARY, paths.TRAIN_LOG, paths.TRAIN_STEPS),
     run=run,
+    trains=True,
     goes_on="it goes on from the state saved last, if there is one",
 )

@@ -15,6 +15,7 @@ from manifests.rows import AUDITED
 from pipeline.catalog import COMMANDS
 from pipeline.cli import main
 from pipeline.console import harmless, shown
+from pipeline.lock import locked
 from pipeline.params import scalars
 
 NAMES = [entry.name for entry in COMMANDS]
@@ -155,3 +156,23 @@ def test_parameters_of_a_stranger_end_the_run_in_exit_code_2(tmp_path: Path) -> 
     assert code == 2
     assert "could not determine a constructor for the tag" in said
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_torchrun_starts_no_second_run_of_a_stage_that_does_not_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "1",
+        "MASTER_ADDR": "here",
+        "MASTER_PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "data/audit").mkdir(parents=True)
+
+    with locked(tmp_path, "the first process"):
+        result = CliRunner().invoke(main, ["split", "--root", str(tmp_path)])
+
+    assert result.exit_code == 1
+    assert "wait for it to end" in result.output
