@@ -1,4 +1,4 @@
-"""What torch raises, in words that say what to do: memory that ran out, a compiler that is missing."""
+"""What torch raises, in words that say what to do: no memory, no compiler, a batch that cannot be normed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch
 
 from stages.contract import StageError
 
+ONE_VALUE = "more than 1 value per channel"  # batch norm over one image whose last map is one pixel
 NO_MEMORY_ON_HOST = "can't allocate memory"  # of torch's allocator; it has no class of its own
 
 
 @contextmanager
 def explained(would_fit: Callable[[], str]) -> Iterator[None]:
-    """Raise what a user can act on, where memory runs out or compiling fails.
+    """Raise what a user can act on, where memory runs out, compiling fails, or one image is all there is to norm.
 
     Args:
         would_fit: says what would fit into the memory at hand; asked only where memory ran out.
@@ -28,6 +29,13 @@ def explained(would_fit: Callable[[], str]) -> Iterator[None]:
         raise StageError(f"out of memory on the device ({_first_line(error)}); {would_fit()}") from error
     except MemoryError as error:
         raise StageError(f"out of memory; {would_fit()}") from error
+    except ValueError as error:
+        if ONE_VALUE in str(error):
+            raise StageError(
+                "a batch, or a part of one, holds one image alone, and the network norms it to nothing; choose another "
+                "batch_size or accumulation, or a larger frame"
+            ) from error
+        raise
     except RuntimeError as error:
         if NO_MEMORY_ON_HOST in str(error):
             raise StageError(f"out of memory ({_first_line(error)}); {would_fit()}") from error

@@ -40,3 +40,10 @@ def test_a_compiler_that_is_missing_is_told_with_the_way_without() -> None:
     CompilerError.__module__ = "torch._inductor.exc"
     with pytest.raises(StageError, match="--compile: no working compiler; train with --no-compile"), explained(advice):
         raise CompilerError("no working compiler\nand much more")
+
+
+def test_a_batch_that_is_normed_to_nothing_is_told_with_what_to_change() -> None:
+    with pytest.raises(StageError, match=r"one image alone.*choose another batch_size"), explained(advice):
+        torch.nn.BatchNorm2d(3)(torch.ones(1, 3, 1, 1))
+    with pytest.raises(ValueError, match="too many"), explained(advice):
+        raise ValueError("too many")
