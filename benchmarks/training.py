@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -204,10 +204,10 @@ def start_table(root: Path, device: str) -> str:
     return markdown([["images lie", "seconds to the first update"], *rows])
 
 
-def first_update_s(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> float:
+def first_update_s(command: Sequence[str], log: Path) -> float:
     """Start a command, wait until its log has a line, and end it."""
     started = time.perf_counter()
-    with subprocess.Popen(command, env={**os.environ, **(environment or {})}, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         while process.poll() is None and (not log.exists() or len(log.read_text().splitlines()) < 2):
             time.sleep(0.01)
         took = time.perf_counter() - started

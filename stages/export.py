@@ -26,17 +26,18 @@ class ExportParams(Params):
 
 def run(params: ExportParams, root: Root, machine: Machine) -> Report:
     """Write the network as ONNX, if it answers as PyTorch does."""
-    from stages.learning import answers, batches, checkpoint, devices, portable  # noqa: PLC0415 - torch is slow to import
+    from stages.learning import batches, checkpoint, devices, portable, prediction  # noqa: PLC0415 - torch is slow
 
     if not params.onnx:
         raise ParamsError("export: names nothing to write; expected --onnx FILE")
     portable.require_extra()
-    known = checkpoint.load(root / params.model, devices.device_for("cpu"))
+    cpu = devices.device_for("cpu")
+    known = checkpoint.load(root / params.model, cpu)
     films = held_out(read_images(root, paths.NORMALIZED, NORMALIZED), params.films)
     require_fit(known, films, model=params.model)
     data = portable.exported(known, sha256=store.file_sha256(root / params.model))
     pixels = batches.resident(films.folder, films.rows, known.frame, machine.track).numpy()
-    difference = np.abs(portable.answers_of(data, pixels) - answers.probabilities(known, pixels, "cpu")).max()
+    difference = np.abs(portable.answers_of(data, pixels) - prediction.probabilities(known, pixels, cpu)).max()
     if not difference <= LARGEST_DIFFERENCE:  # so that NaN is refused
         raise StageError(
             f"{params.onnx}: not written: onnxruntime and PyTorch differ by {difference:.2g} in a probability over "

@@ -53,7 +53,7 @@ class NetworksParams(Params):
         description="Networks of the table, or torchvision:NAME for one of torchvision's classification networks; none "
         "for ours and a choice of torchvision's.",
     )
-    all_: bool = Field(default=False, description="All of torchvision's as well; takes a minute.")
+    all_: bool = Field(default=False, description="All of torchvision's as well; takes minutes.")
     batch_size: int = Field(35, ge=1, description="Images of a step.")
     height: int = Field(256, ge=8, le=4096, description="Height of the images in pixels.")
     width: int = Field(300, ge=8, le=4096, description="Width of the images in pixels.")

@@ -192,10 +192,12 @@ def _opened(output: str, results: Write) -> Iterator[Write]:
 
 def run(params: PredictParams, root: Root, machine: Machine) -> Report:
     """Write a row for every film, good or bad."""
-    from stages.learning import checkpoint, devices  # noqa: PLC0415 - torch is slow to import
+    from stages.learning import checkpoint, devices, prediction  # noqa: PLC0415 - torch is slow to import
 
     films = films_of(params.films)
-    network = checkpoint.load(root / params.model, devices.device_for(machine.device))
+    device = devices.device_for(machine.device)
+    network = checkpoint.load(root / params.model, device)
+    judge = partial(prediction.probabilities, network, device=device)
     normalization = normalization_of(network, params.model)
     statuses: Counter[Status] = Counter()
     with (
@@ -203,7 +205,7 @@ def run(params: PredictParams, root: Root, machine: Machine) -> Report:
         machine.track(len(films), unit="films") as advance,
     ):
         write(header(network.classes, form=params.format))
-        for part in _answered(films, network, normalization, machine, advance):
+        for part in _answered(films, judge, normalization, machine, advance):
             write(b"".join(row(answer, network.classes, form=params.format) for answer in part))
             statuses.update(answer.status for answer in part)
     frame = f"{normalization.height}x{normalization.width}"
@@ -218,14 +220,12 @@ def run(params: PredictParams, root: Root, machine: Machine) -> Report:
 
 def _answered(
     films: Sequence[str],
-    network: Checkpoint,
+    judge: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
     normalization: NormalizeParams,
     machine: Machine,
     advance: Callable[..., None],
 ) -> Iterator[list[Answer]]:
     """Yield the answers part by part: workers run ahead of the network, and a part is all that they may fill."""
-    from stages.learning import answers  # noqa: PLC0415 - torch is slow to import
-
     work = partial(prepare, params=normalization)
     retry = Retry(alone=lambda job, _path: job, without=without)
     jobs = map(FilmJob, films)
@@ -233,7 +233,7 @@ def _answered(
         # pixels come back, against the custom: the network is here, and a film in its frame is 77 kB
         prepared = list(machine.fan_out(work, part, unit="films", retry=retry, within=advance))
         images = [film.image for film in prepared if film.image is not None]
-        given = answers.probabilities(network, np.stack(images), machine.device) if images else ()
+        given = judge(np.stack(images)) if images else ()
         probabilities = iter(given)
         yield [
             Answer(readable(job.path), film.status, film.reason, next(probabilities) if film.image is not None else ())

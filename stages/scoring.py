@@ -68,10 +68,8 @@ class Judge:
         for start in range(0, len(order), IMAGES_AT_ONCE):
             part = order[start : start + IMAGES_AT_ONCE]
             rows = [images.rows[place] for place in part]
-            pixels = batches.resident(images.folder, rows, known.frame, _untracked)
-            probabilities[part] = prediction.predict(
-                known.network, pixels, mean=known.mean, std=known.std, device=self.device
-            )
+            pixels = batches.resident(images.folder, rows, known.frame, _untracked).numpy()
+            probabilities[part] = prediction.probabilities(known, pixels, self.device)
             self.advance(len(part))
         return probabilities
 

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests.shards import ImageFolder
+from stages.columns import rows_with
 
 COLUMNS = ("path", "shard", "index", "label_index", "film_id")
 
@@ -70,6 +71,5 @@ def usable(folder: ImageFolder, manifest: pa.Table, split: str) -> StoredImages:
         manifest: the rows of its manifest.
         split: such as `train`.
     """
-    good = pc.and_(pc.equal(manifest.column("status"), "ok"), pc.equal(manifest.column("split"), split))
-    good = pc.and_(good, pc.is_valid(manifest.column("label_index")))
-    return StoredImages(folder, manifest.select(COLUMNS).filter(good).combine_chunks())
+    good = rows_with(manifest, status="ok", split=split).select(COLUMNS)
+    return StoredImages(folder, good.filter(pc.is_valid(good.column("label_index"))).combine_chunks())

@@ -12,12 +12,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from stages.learning.batches import standardised
+from stages.learning.checkpoint import Checkpoint
 from stages.learning.order import Places, in_order
 from stages.learning.source import Resident, Source
 
 Prepare: TypeAlias = Callable[[torch.Tensor], torch.Tensor]  # grey levels to what the network takes
 
 SCORING_BATCH = 64  # nothing is kept for a backward pass, and network A still fits into 4 GB
+
+
+def probabilities(known: Checkpoint, images: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
+    """Return the classes' probabilities by a trained network, float32 (images, classes), as `evaluate` gets them.
+
+    Args:
+        known: the network, on the device.
+        images: grey levels (images, height, width).
+        device: where the network is.
+    """
+    return predict(known.network, torch.from_numpy(images), mean=known.mean, std=known.std, device=device)
 
 
 def predict(

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copytree
+from shutil import copy, copytree
 from typing import Any
 
 import cv2
@@ -180,3 +180,22 @@ def many(tmp_path: Path, machine: Machine, film_file: Callable[..., Path]) -> Pa
     audit.run(audit.AuditParams(), tmp_path, machine)
     split.run(split.SplitParams(), tmp_path, machine)
     return tmp_path
+
+
+@pytest.fixture
+def normalized_real_films(
+    tmp_path: Path, machine: Machine, real_films: Path
+) -> Callable[[normalize.NormalizeParams], Path]:
+    """Return what audits, splits and normalizes every twelfth real film, and returns the root."""
+
+    def normalized(params: normalize.NormalizeParams) -> Path:
+        for film in sorted((real_films / "kermany-raw").rglob("*.jpeg"))[::12]:
+            place = tmp_path / "data/raw" / film.relative_to(real_films / "kermany-raw")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy(film, place)
+        audit.run(audit.AuditParams(), tmp_path, machine)
+        split.run(split.SplitParams(), tmp_path, machine)
+        normalize.run(params, tmp_path, machine)
+        return tmp_path
+
+    return normalized

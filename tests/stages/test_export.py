@@ -1,4 +1,4 @@
-import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +9,10 @@ import torch
 
 from manifests import store
 from manifests.rows import NORMALIZED
-from stages import audit, normalize, paths, split
+from stages import paths
 from stages.contract import Machine, ParamsError, StageError
 from stages.export import ExportParams, held_out, run
-from stages.learning import answers, batches, checkpoint, networks, portable
+from stages.learning import batches, checkpoint, networks, portable, prediction
 from stages.normalize import NormalizeParams
 from stages.scoring import read_images
 
@@ -47,22 +47,18 @@ def test_the_network_is_written_once_it_answers_the_held_out_films_alike(project
 
 
 @pytest.mark.real
-def test_real_films_are_answered_alike_from_the_file(tmp_path: Path, machine: Machine, real_films: Path) -> None:
+def test_real_films_are_answered_alike_from_the_file(
+    machine: Machine, normalized_real_films: Callable[[NormalizeParams], Path]
+) -> None:
     params = NormalizeParams()
-    for film in sorted((real_films / "kermany-raw").rglob("*.jpeg"))[::12]:
-        place = tmp_path / paths.RAW / film.relative_to(real_films / "kermany-raw")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(film, place)
-    audit.run(audit.AuditParams(), tmp_path, machine)
-    split.run(split.SplitParams(), tmp_path, machine)
-    normalize.run(params, tmp_path, machine)
-    known = save(tmp_path, params)
+    root = normalized_real_films(params)
+    known = save(root, params)
 
-    data, _ = exported(tmp_path, machine)
+    data, _ = exported(root, machine)
 
-    films = read_images(tmp_path, paths.NORMALIZED, NORMALIZED)
+    films = read_images(root, paths.NORMALIZED, NORMALIZED)
     pixels = batches.resident(films.folder, films.rows, params.frame, machine.track).numpy()
-    found, expected = portable.answers_of(data, pixels), answers.probabilities(known, pixels, "cpu")
+    found, expected = portable.answers_of(data, pixels), prediction.probabilities(known, pixels, torch.device("cpu"))
     assert len(pixels) > 20
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 

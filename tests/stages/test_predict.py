@@ -1,7 +1,6 @@
 import csv
 import io
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from manifests import store
 from manifests.rows import NORMALIZED, SPLIT
-from stages import audit, normalize, paths, split
+from stages import paths
 from stages.contract import Failure, Machine, ParamsError, StageError
 from stages.films.frame import Frame
 from stages.learning import checkpoint, networks
@@ -73,18 +72,11 @@ def test_a_raw_film_gets_the_probabilities_that_evaluate_gives_the_normalized_on
 @pytest.mark.real
 @pytest.mark.parametrize("policy", ["cover", "crop"])
 def test_real_films_get_the_probabilities_that_evaluate_gives_them(
-    tmp_path: Path, machine: Machine, real_films: Path, policy: str
+    machine: Machine, normalized_real_films: Callable[[NormalizeParams], Path], policy: str
 ) -> None:
     params = NormalizeParams.model_validate({"policy": policy})
-    for film in sorted((real_films / "kermany-raw/train").rglob("*.jpeg"))[::12]:
-        place = tmp_path / paths.RAW / film.relative_to(real_films / "kermany-raw")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(film, place)
-    audit.run(audit.AuditParams(), tmp_path, machine)
-    split.run(split.SplitParams(), tmp_path, machine)
-    normalize.run(params, tmp_path, machine)
 
-    assert same_as_evaluate(tmp_path, machine, params) > 20
+    assert same_as_evaluate(normalized_real_films(params), machine, params) > 20
 
 
 def test_a_film_that_is_none_gets_a_row_that_says_why_and_stops_nothing(

@@ -1,4 +1,3 @@
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +13,9 @@ from manifests.shards import ImageFolder
 from stages.contract import StageError
 from stages.films.codec import encode
 from stages.films.frame import Frame, Gray
-from stages.films.placement import place
 from stages.learning.batches import pixel_statistics, resident, standardised
-from stages.normalize import placement_columns
+from tests.stages.learning.made import FRAME, row_of, written
 
-FRAME = Frame(height=6, width=8)
 COUNT = 9
 
 
@@ -32,34 +29,10 @@ def film(number: int) -> Gray:
     return np.full((FRAME.height, FRAME.width), 10 * number, np.uint8)
 
 
-def row_of(number: int, data: bytes, layout: str) -> NormalizedRow:
-    return NormalizedRow(
-        film_id=hashlib.sha256(bytes([number])).hexdigest(),
-        path=f"train/{number}.pgm",
-        label="normal",
-        label_index=number % 3,
-        group_id=str(number),
-        split="train",
-        status="ok",
-        reason=None,
-        shard=f"part-{number // 4}.parquet" if layout == "shards" else None,
-        index=number % 4 if layout == "shards" else None,
-        sha256=hashlib.sha256(data).hexdigest(),
-        encoded_bytes=len(data),
-        **placement_columns(place(FRAME, frame=FRAME, policy="squeeze")),
-    )
-
-
 @pytest.fixture(params=["shards", "folder"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ImageFolder, list[NormalizedRow]]:
     """Nine films in one of the layouts, in three shards."""
-    folder = ImageFolder(tmp_path, request.param)
-    images = [encode(film(number), encoding="pgm") for number in range(COUNT)]
-    rows = [row_of(number, image, request.param) for number, image in enumerate(images)]
-    for start in range(0, COUNT, 4):
-        part = slice(start, start + 4)
-        folder.write(f"part-{start // 4}.parquet", NORMALIZED.table(rows[part]), images[part])
-    return folder, rows
+    return written(tmp_path, request.param, [encode(film(number), encoding="pgm") for number in range(COUNT)])
 
 
 def test_images_stand_in_the_order_of_the_rows_in_both_layouts(

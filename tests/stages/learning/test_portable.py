@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from stages.contract import StageError
 from stages.films.frame import Frame
-from stages.learning import answers, portable
+from stages.learning import portable, prediction
 from stages.learning.checkpoint import Checkpoint
 from stages.learning.networks import blank, initialised
 
+CPU = torch.device("cpu")
 FRAME = Frame(height=64, width=75)
 SHA256 = "ab" * 32
 
@@ -52,7 +53,8 @@ def test_onnxruntime_answers_any_number_of_grey_films_as_pytorch_does(
 ) -> None:
     found = portable.answers_of(file, films(number, seed), at_once=4)
 
-    np.testing.assert_allclose(found, answers.probabilities(residual, films(number, seed), "cpu"), rtol=0, atol=1e-5)
+    expected = prediction.probabilities(residual, films(number, seed), CPU)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
@@ -62,7 +64,7 @@ def test_other_networks_of_the_table_are_exported_as_well(name: str) -> None:
 
     found = portable.answers_of(portable.exported(network, sha256=SHA256), films(3))
 
-    np.testing.assert_allclose(found, answers.probabilities(network, films(3), "cpu"), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found, prediction.probabilities(network, films(3), CPU), rtol=0, atol=1e-5)
 
 
 def test_the_file_is_valid_and_carries_what_one_must_know_to_use_it(file: bytes) -> None:

@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,21 +20,23 @@ def test_all_items_come_in_their_order(items: list[int], depth: int) -> None:
 
 def test_items_are_made_ahead_but_not_more_than_so_many() -> None:
     made: list[int] = []
+    ready, too_far = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         for number in range(100):
             made.append(number)
+            if number == 4:  # the one that was taken, three that wait, one in the thread's hand
+                ready.set()
+            if number > 4:
+                too_far.set()
             yield number
 
     ahead = prefetched(items(), 3)
     assert next(ahead) == 0
-    deadline = time.monotonic() + 5
-    while len(made) < 5 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.05)
-    # the one that was taken, three that wait, one in the thread's hand
-    assert made == [0, 1, 2, 3, 4]
+    assert ready.wait(60)
+    assert not too_far.wait(0.05)
     ahead.close()
+    assert made == [0, 1, 2, 3, 4]
 
 
 def test_what_the_thread_raises_is_raised_at_the_item_that_failed() -> None:

@@ -1,4 +1,3 @@
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,23 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from manifests.checks import ManifestError
-from manifests.rows import NORMALIZED, NormalizedRow
-from manifests.shards import ImageFolder
+from manifests.rows import NORMALIZED
 from stages.contract import StageError
 from stages.films.codec import encode
-from stages.films.frame import Frame
-from stages.films.placement import place
 from stages.learning import residence, streamed
 from stages.learning.order import batches, epoch_order
 from stages.learning.residence import Residence, choose, placed
 from stages.learning.room import Room
 from stages.learning.source import Source
-from stages.normalize import placement_columns
 from stages.stored import StoredImages, usable
+from tests.stages.learning.made import FRAME, written
 
 CPU = torch.device("cpu")
-FRAME = Frame(height=6, width=8)
-COUNT, OF_SHARD = 50, 8
+COUNT = 50
 
 
 @contextmanager
@@ -35,36 +30,14 @@ def silent(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:
     yield lambda *_: None
 
 
-def row_of(number: int, data: bytes, layout: str) -> NormalizedRow:
-    return NormalizedRow(
-        film_id=hashlib.sha256(bytes([number])).hexdigest(),
-        path=f"train/{number}.pgm",
-        label="normal",
-        label_index=number % 3,
-        group_id=str(number),
-        split="train",
-        status="ok",
-        reason=None,
-        shard=f"part-{number // OF_SHARD}.parquet" if layout == "shards" else None,
-        index=number % OF_SHARD if layout == "shards" else None,
-        sha256=hashlib.sha256(data).hexdigest(),
-        encoded_bytes=len(data),
-        **placement_columns(place(FRAME, frame=FRAME, policy="squeeze")),
-    )
-
-
 def write(root: Path, layout: str, images: list[bytes]) -> StoredImages:
-    folder = ImageFolder(root, layout)
-    rows = [row_of(number, image, layout) for number, image in enumerate(images)]
-    for start in range(0, len(rows), OF_SHARD):
-        part = slice(start, start + OF_SHARD)
-        folder.write(f"part-{start // OF_SHARD}.parquet", NORMALIZED.table(rows[part]), images[part])
+    folder, rows = written(root, layout, images)
     return usable(folder, NORMALIZED.table(rows), "train")
 
 
 @pytest.fixture(scope="module", params=["shards", "folder"])
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StoredImages:
-    """Fifty films, each of one grey level, in seven shards or as files."""
+    """Fifty films, each of one grey level, in thirteen shards or as files."""
     images = [encode(np.full((6, 8), 5 * number, np.uint8), encoding="pgm") for number in range(COUNT)]
     return write(tmp_path_factory.mktemp("films"), request.param, images)
 
