@@ -89,8 +89,9 @@ def main() -> None:
     assert sources.augmented is not None
     images = min(options.updates * BATCH, len(sources.augmented))
     print(f"alexnet, 256x300, batch {BATCH}, {images // BATCH} updates a round, {options.rounds} rounds in turn.\n")
-    print(speed_table(sources, images, options.rounds, device), end="\n\n")
+    # first: a process that is started counts as its own what this one holds
     print(memory_table(root, len(sources.augmented), options.jobs), end="\n\n")
+    print(speed_table(sources, images, options.rounds, device), end="\n\n")
     print(start_table(root, options.device))
 
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +12,7 @@ import torch
 from stages.contract import StageError
 from stages.films.frame import Frame
 from stages.learning.batches import pixel_statistics
-from stages.learning.devices import device_for, used
+from stages.learning.devices import device_for, peak_memory_mb, used
 from stages.learning.loop import best_of, fit
 from stages.learning.networks import initialised
 from stages.learning.plan import Fitted, Recipe, Sets, Site
@@ -231,6 +233,15 @@ def test_a_run_on_the_cpu_says_so() -> None:
 
     assert (found["device"], found["torch"], found["peak_cuda_memory_mb"]) == ("cpu", torch.__version__, None)
     assert isinstance(found["peak_memory_mb"], float)
+
+
+def test_the_peak_of_memory_is_this_processs_own_however_large_the_one_that_started_it() -> None:
+    held = np.ones(700 * 2**20, np.uint8)
+    code = "from stages.learning.devices import peak_memory_mb; import torch; print(peak_memory_mb())"
+    before = float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+    del held
+
+    assert before < 900 < peak_memory_mb()
 
 
 class KilledError(Exception):
