@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from PIL import Image
 from pydantic import Field, field_validator
 
 from manifests import source, store
 from manifests.rows import AUDITED
-from stages import audit_summary, paths
+from stages import paths
 from stages.ahead import Ahead
-from stages.audit_duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
-from stages.audit_rows import Examined, classified, film_row
+from stages.auditing import census
+from stages.auditing import summary as audit_summary
+from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing.rows import Examined, classified, film_row
+from stages.auditing.thumbnails import Thumbnails
 from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
-from stages.films import decode
+from stages.films import decode, look
 from stages.films.frame import Frame
 from stages.labels import Labels, LabelSource, choose
 from stages.memory import give_back
-from stages.statistics import duplicates
-from stages.thumbnails import Thumbnails
+from stages.statistics.duplicates import SIDE
 
-LOOK = 4 * duplicates.SIDE  # pixels on the shorter side that are enough for a film's thumbnail
 ROWS_AT_ONCE = 1024  # objects, before they become columns
 
 
@@ -110,17 +110,8 @@ def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None) -> Examined:
         return Examined(error.status, str(error), film_id, len(data), error.header)
     if ahead is not None:
         ahead.keep(film_id, image)
-    return Examined("ok", None, film_id, len(data), header, thumbnail_of(image))
-
-
-def thumbnail_of(image: Image.Image) -> bytes:
-    """Return the grey levels of a film by which near duplicates are found, SIDE x SIDE of them.
-
-    Means of whole blocks first: smoothing a film of a million pixels straight to 32 x 32 takes three times as long.
-    """
-    block = max(1, min(image.size) // LOOK)
-    small = image.reduce(block) if block > 1 else image
-    return small.resize((duplicates.SIDE, duplicates.SIDE), Image.Resampling.BILINEAR).tobytes()
+    small = look.reduced(image)
+    return Examined("ok", None, film_id, len(data), header, look.thumbnail(small, side=SIDE))
 
 
 def files_under(raw: Path) -> list[str]:
@@ -216,14 +207,14 @@ class _Told:
 
 def _told(rows: pa.Table, facts: Mapping[str, Any], params: AuditParams) -> _Told:
     summary = audit_summary.summarize(rows, facts, params.frame)
-    return _Told(summary, audit_summary.sizes_to_plot(rows), audit_summary.lines(rows, facts))
+    return _Told(summary, census.sizes_to_plot(rows), audit_summary.lines(rows, facts))
 
 
 def _report(told: _Told, root: Root) -> Report:
-    from stages.reporting import page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
+    from stages.reporting import audit_page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
 
     store.write_json(root / paths.AUDIT_SUMMARY, told.summary)
-    store.write_bytes(root / paths.AUDIT_PAGE, page.audit_page({**told.summary, "films": told.plotted}).encode())
+    store.write_bytes(root / paths.AUDIT_PAGE, audit_page.audit_page({**told.summary, "films": told.plotted}).encode())
     return Report(
         done=told.summary["files"],
         unit="files",

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pydantic import Field
 
-from pydantic import BaseModel, ConfigDict, Field
-
-Share = Annotated[float, Field(ge=0, le=1 + 1e-9)]
-ByClass = Annotated[dict[str, Share], Field(description="By class; one without films is left out.")]
-
-
-class Told(BaseModel):
-    """Figures of known names: another name is an error, and so is a number that JSON does not know."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+from stages.told import ByClass, Share, Told
 
 
 class ClassErrors(Told):

@@ -6,11 +6,12 @@ unknown key is an error.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from stages.evaluation_details_schema import ByClass, Details, Share, Told
+from stages.evaluation_details_schema import Details
+from stages.told import ByClass, Share, Told
 
 VERSION = 1  # grows where a key is renamed, removed or given another meaning, and not where one is added
 
@@ -208,8 +209,3 @@ class Evaluation(Details):
     split_arms: dict[Literal["unit", "holdout"], str] = Field(
         description="How the split was drawn, where it says so: unit film is the careless one, which leaks."
     )
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of `reports/evaluation.json`."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Evaluation.model_json_schema()}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from manifests import store
 from manifests.rows import AUDITED
 from stages import paths
-from stages.audit_summary import FILE_FEATURES
+from stages.auditing.features import FILE_FEATURES
 from stages.columns import numbers, ok_rows
 from stages.contract import Machine, Root, StageError
 from stages.scoring import Images

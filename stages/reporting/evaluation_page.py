@@ -3,73 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.reporting import evaluation_plots, gap_words, plots
 from stages.reporting.evaluation_plots import Level
 from stages.reporting.page import MOST_CLASSES, NOT_PROVIDED, Figures, render, split_name
 from stages.reporting.plots import Dots
+from stages.reporting.sections import Section
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of the page.
-
-    Attributes:
-        name: its id; the template is `evaluation_NAME.html.j2`.
-        title: its heading.
-        needs: figures by their names in the summary, each within the one before; without them it is left out.
-        least: how many figures there must be.
-    """
-
-    name: str
-    title: str
-    needs: tuple[str, ...] = ()
-    least: int = 1
-
-    @property
-    def template(self) -> str:
-        """The file of its content."""
-        return f"evaluation_{self.name}.html.j2"
-
-    def has_figures(self, summary: Figures) -> bool:
-        """Whether the summary holds what it shows."""
-        found: Any = summary
-        for name in self.needs:
-            found = found.get(name) if isinstance(found, Mapping) else None
-        return _holds_any(found) and (self.least == 1 or len(found) >= self.least)
-
-
-def _holds_any(found: Any) -> bool:
-    """Whether there is a figure in nested ones: a list of no films in each split is nothing to show."""
-    if isinstance(found, Mapping):
-        return any(map(_holds_any, found.values()))
-    return bool(found) if isinstance(found, list | str) else found is not None
-
-
 SECTIONS = (
-    Section("gap", "The gap, part by part", ("gap", "parts")),
-    Section("classes", "The gap, class by class", ("gap", "parts")),
-    Section("splits", "Scores of each split", ("splits",)),
-    Section("recall", "Recall of each class", ("splits",)),
-    Section("differences", "Train against each split", ("differences",)),
-    Section("errors", "Errors of detection and of cause", ("errors",)),
-    Section("undivided", "Errors of detection and of cause", ("errors_not_split",)),
-    Section("confusion", "What was named as what", ("splits",)),
-    Section("reliability", "How far its confidence can be believed", ("reliability",)),
-    Section("further", "Further scores", ("further",)),
-    Section("probes", "What simple models reach", ("probes", "models")),
-    Section("subgroups", "Subgroups", ("subgroups",)),
-    Section("margins", "Margins and losses by class", ("margins",)),
-    Section("gallery", "Films it is sure of and wrong about", ("gallery",)),
-    Section("models", "Model by model", ("models",), least=2),
-    Section("discipline", "Test-set discipline", ("test_peeks",)),
-    Section("facts", "What it was made with"),
-    Section("unknown", "What this page cannot know"),
+    Section("evaluation", "gap", "The gap, part by part", ("gap", "parts")),
+    Section("evaluation", "classes", "The gap, class by class", ("gap", "parts")),
+    Section("evaluation", "splits", "Scores of each split", ("splits",)),
+    Section("evaluation", "recall", "Recall of each class", ("splits",)),
+    Section("evaluation", "differences", "Train against each split", ("differences",)),
+    Section("evaluation", "errors", "Errors of detection and of cause", ("errors",)),
+    Section("evaluation", "undivided", "Errors of detection and of cause", ("errors_not_split",)),
+    Section("evaluation", "confusion", "What was named as what", ("splits",)),
+    Section("evaluation", "reliability", "How far its confidence can be believed", ("reliability",)),
+    Section("evaluation", "further", "Further scores", ("further",)),
+    Section("evaluation", "probes", "What simple models reach", ("probes", "models")),
+    Section("evaluation", "subgroups", "Subgroups", ("subgroups",)),
+    Section("evaluation", "margins", "Margins and losses by class", ("margins",)),
+    Section("evaluation", "gallery", "Films it is sure of and wrong about", ("gallery",)),
+    Section("evaluation", "models", "Model by model", ("models",), least=2),
+    Section("evaluation", "discipline", "Test-set discipline", ("test_peeks",)),
+    Section("evaluation", "facts", "What it was made with"),
+    Section("evaluation", "unknown", "What this page cannot know"),
 )
 
 

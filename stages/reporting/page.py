@@ -84,16 +84,6 @@ def comparison_page(summary: Figures, *, facts: Mapping[str, Mapping[str, Any]])
     return render("comparison", summary=summary, facts=facts, forest_plot=_forest_plot(summary))
 
 
-def audit_page(summary: Figures) -> str:
-    """Return the page of `reports/audit.json`.
-
-    Args:
-        summary: what the JSON holds, and the widths and heights of `films` where they are to be plotted.
-    """
-    shortcuts = {split: _shortcut_plot(split, found) for split, found in (summary.get("shortcuts") or {}).items()}
-    return render("audit", summary=summary, shortcut_plots=shortcuts, size_plot=_size_plot(summary))
-
-
 def _forest_plot(summary: Figures) -> Markup | None:
     """Return a plot of the differences in accuracy and class by class, or None where they are too many to be seen."""
     classes, contrasts = summary["classes"], summary["contrasts"]
@@ -118,38 +108,4 @@ def _forest_plot(summary: Figures) -> Markup | None:
         axis="difference in percentage points, with its 95 % interval",
         alt="Difference of each pair of runs in accuracy and in the recall of each class, with intervals; the tables "
         "have the same numbers.",
-    )
-
-
-def _shortcut_plot(split: str, found: Figures) -> Markup | None:
-    """Return a plot of the AUC of each feature for each class, or None where there is nothing to plot."""
-    classes = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
-    if not 0 < len(classes) <= MOST_CLASSES:
-        return None
-    series = [
-        Dots(name, {feature: auc for feature, by_class in found.items() if (auc := by_class.get(name)) is not None})
-        for name in classes
-    ]
-    return plots.dot_plot(
-        series,
-        categories=list(found),
-        axis="AUC of the class against the rest",
-        alt=f"AUC of each file feature for each class, {split_name(split)}; the table below has the same numbers.",
-        mark=0.5,
-    )
-
-
-def _size_plot(summary: Figures) -> Markup | None:
-    """Return a plot of the films' widths and heights, or None where they are not handed over."""
-    # in the order of the classes, so that a class has one colour on the whole page
-    sizes: dict[str, list[tuple[int, int]]] = {name: [] for name in summary.get("classes") or ()}
-    for film in summary.get("films") or ():
-        sizes.setdefault(str(film["label"]), []).append((film["width"], film["height"]))
-    if not any(sizes.values()) or len(sizes) > MOST_CLASSES:
-        return None
-    frame = summary.get("frame")
-    return plots.size_plot(
-        sizes,
-        aspect=frame["width"] / frame["height"] if frame else None,
-        alt="Width and height of every usable film, by class; the table below has medians and extremes.",
     )

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from manifests import store
 from manifests.rows import AUDITED, AuditedRow
 from stages import audit, normalize, paths
+from stages.auditing.schema import Audit
 from stages.contract import Machine, StageError
 from stages.films.frame import Gray
 from stages.statistics.duplicates import SIDE
@@ -139,6 +140,12 @@ def test_a_row_tells_what_the_2020_crop_would_lose_and_pad(  # noqa: PLR0917 - a
     row = audited_rows(tmp_path, machine)["a/x.png"]
     assert row.crop_lost == pytest.approx(lost)
     assert row.pad_added == pytest.approx(padded)
+
+
+def test_the_summary_is_what_its_schema_says(project: Path) -> None:
+    found = summary_of(project)
+    told = Audit.model_validate_json((project / paths.AUDIT_SUMMARY).read_bytes(), strict=True)
+    assert told.model_dump(mode="json", exclude_unset=True) == found
 
 
 # --- files that cannot be used ---------------------------------------------------------------------------------

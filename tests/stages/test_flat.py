@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from manifests import shards, store
 from manifests.rows import AUDITED, NORMALIZED, SPLIT, AuditedRow, NormalizedRow, SplitRow
 from stages import audit, augment, normalize, paths, split
-from stages.audit_rows import Examined, classified, film_row
+from stages.auditing.rows import Examined, classified, film_row
+from stages.auditing.thumbnails import Thumbnails
 from stages.augment_params import AugmentParams
 from stages.columns import ok_rows, put, set_aside, tallied
 from stages.contract import Machine, Made
@@ -26,7 +27,6 @@ from stages.labels import Named
 from stages.patients import clusters_of
 from stages.statistics.duplicates import SIDE
 from stages.statistics.splits import draw_number, draw_share, gathered, rounded_share
-from stages.thumbnails import Thumbnails
 
 Audited = Callable[..., AuditedRow]
 FEW = 8  # rows that are objects at once, here

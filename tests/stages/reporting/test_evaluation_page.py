@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from stages.reporting.evaluation_page import SECTIONS, Section, evaluation_page
+from stages.reporting.evaluation_page import SECTIONS, evaluation_page
 from stages.reporting.gap_words import BLAMED, MEANINGS, meaning, title
+from stages.reporting.sections import Section
 
 CLASSES = ["normal", "<b>bacterial & co</b>", '"><img src=x onerror=alert(1)>']
 SPLITS = ("train", "leak_probe", "val", "test")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stages.reporting import page, plots, text
+from stages.reporting import audit_page, page, plots, text
 from stages.reporting.evaluation_page import evaluation_page
 
 CLASSES = ["normal", "<b>bacterial & co</b>", "viral $5 \N{CJK UNIFIED IDEOGRAPH-80BA}"]
@@ -154,7 +154,7 @@ def test_the_page_of_the_training_films_alone_has_no_gap_and_no_peek() -> None:
 
 
 def test_names_from_the_data_are_shown_as_text() -> None:
-    for html in (evaluation("train", "test"), page.audit_page(AUDIT)):
+    for html in (evaluation("train", "test"), audit_page.audit_page(AUDIT)):
         found = read(html)
         assert all(name in found.text for name in CLASSES)
         assert "<b>" not in html
@@ -191,8 +191,8 @@ def renamed(value: Any, names: Mapping[str, str]) -> Any:
 def test_a_page_shows_what_was_made_to_harm_and_does_nothing_of_it(harmful: str) -> None:
     """Classes, paths, reasons and patients come from whoever made the raw folder."""
     texts = ("train/<x>.jpeg", "ends after 12 bytes", "<b>", "person<23>", "data/<raw>", "numbers in the file names")
-    html = page.audit_page(renamed(AUDIT, dict.fromkeys((*texts, CLASSES[1]), harmful)))
-    safe_html = page.audit_page(AUDIT)
+    html = audit_page.audit_page(renamed(AUDIT, dict.fromkeys((*texts, CLASSES[1]), harmful)))
+    safe_html = audit_page.audit_page(AUDIT)
     summary = {
         "splits": {name: renamed(split_figures(600, 0.8), {CLASSES[1]: harmful}) for name in ("train", "test")},
         "majority": {"train": 0.4, "test": 0.4},
@@ -218,7 +218,7 @@ def test_of_very_many_classes_there_are_tables_and_no_plots() -> None:
         "shortcuts": {"train": {"height": dict.fromkeys(classes, 0.5)}},
         "films": [{"width": 9, "height": 9, "label": name} for name in classes],
     }
-    found = read(page.audit_page(summary))
+    found = read(audit_page.audit_page(summary))
     assert not found.drawings
     assert classes[-1] in found.text
 
@@ -237,19 +237,19 @@ def tags(html: str) -> set[tuple[str, str]]:
 
 
 def test_equal_figures_give_equal_bytes() -> None:
-    assert page.audit_page(AUDIT) == page.audit_page(AUDIT)
+    assert audit_page.audit_page(AUDIT) == audit_page.audit_page(AUDIT)
     assert evaluation("train", "test") == evaluation("train", "test")
 
 
 def test_plots_take_the_colours_of_the_page() -> None:
-    html = page.audit_page(AUDIT)
+    html = audit_page.audit_page(AUDIT)
     assert len(read(html).drawings) == 2  # sizes, and the shortcuts of train: test has none
     assert "var(--ink)" in html
     assert "#010203" not in html
 
 
 def test_the_audit_warns_of_patients_in_two_splits() -> None:
-    assert "1 patient has films in more than one delivered split" in words(page.audit_page(AUDIT))
+    assert "1 patient has films in more than one delivered split" in words(audit_page.audit_page(AUDIT))
 
 
 @pytest.mark.parametrize("key", sorted(AUDIT))
@@ -258,11 +258,11 @@ def test_the_audit_page_does_without_any_figure(key: str, *, empty: bool) -> Non
     summary = {name: value for name, value in AUDIT.items() if name != key}
     if empty:
         summary[key] = type(AUDIT[key])()
-    read(page.audit_page({**summary, "films": summary.get("films", [])[:2]}))
+    read(audit_page.audit_page({**summary, "films": summary.get("films", [])[:2]}))
 
 
 def test_the_audit_page_does_without_all_figures() -> None:
-    assert "Audit of the raw films" in words(page.audit_page({}))
+    assert "Audit of the raw films" in words(audit_page.audit_page({}))
 
 
 @pytest.mark.parametrize(

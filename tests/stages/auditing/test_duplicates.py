@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.rows import AUDITED, AuditedRow
-from stages import audit_duplicates
-from stages.audit_duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing import duplicates as audit_duplicates
+from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
 from stages.statistics.duplicates import SIDE
 
 Audited = Callable[..., AuditedRow]

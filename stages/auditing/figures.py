@@ -1,0 +1,47 @@
+"""Figures of the usable films by class and by delivered split, in the order of both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.columns import ok_rows, tallied
+
+UNDELIVERED = "none"  # the name of the films that came in no split
+COLUMNS = (  # that figures are made of
+    *("label", "label_index", "group_id", "delivered_split", "width", "height", "mode", "format"),
+    *("bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added"),
+)
+
+
+def usable(rows: pa.Table) -> pa.Table:
+    """Return what figures are made of, of the usable films."""
+    return ok_rows(rows.select((*COLUMNS, "status")))
+
+
+def by_split(films: pa.Table) -> dict[str, pa.Table]:
+    """Return the films of each delivered split that has any."""
+    split = pc.fill_null(films.column("delivered_split"), UNDELIVERED)
+    found = {name: films.filter(pc.equal(split, name)) for name in ("train", "val", "test", UNDELIVERED)}
+    return {name: of_split for name, of_split in found.items() if len(of_split)}
+
+
+def by_class(films: pa.Table, figure: Callable[[pa.Table], Any]) -> dict[str, Any]:
+    """Return a figure of the films of each class, in the order of the classes."""
+    indices = sorted(tallied(films.column("label_index")))
+    of_class = (films.filter(pc.equal(films.column("label_index"), index)) for index in indices)
+    return {found.column("label")[0].as_py(): figure(found) for found in of_class}
+
+
+def nested(films: pa.Table, figure: Callable[[pa.Table], Any]) -> dict[str, Any]:
+    """Return a figure of the films of each class, by delivered split."""
+    return {split: by_class(of_split, figure) for split, of_split in by_split(films).items()}
+
+
+def most_common(column: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each value occurs, the most frequent first."""
+    return dict(Counter(tallied(column)).most_common())
