@@ -40,6 +40,7 @@ TOOLS = (
     Entry("build", "Audit, split, normalize and augment in one run: the same bytes, sooner.", reads_raw=True),
     Entry("verify", "Compare every byte on disk with what the manifests say; mend it on request.", reads_raw=True),
     Entry("replay", "Make an image anew from its raw film and its row, and compare.", reads_raw=True),
+    Entry("show", "Lay out the films that a question to a manifest finds, as a contact sheet.", reads_raw=True),
     Entry("compare", "Compare evaluated runs on the films they share: differences, intervals, exact tests."),
     Entry("predict", "Give films and folders of films the probabilities of the classes, by a trained network."),
     Entry("export", "Write the trained network for other tools, as ONNX; checked on films first."),

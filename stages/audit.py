@@ -19,7 +19,7 @@ from manifests import source, store
 from manifests.rows import AUDITED
 from stages import paths
 from stages.ahead import Ahead
-from stages.auditing import census
+from stages.auditing import census, checks
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
 from stages.auditing.rows import Examined, classified, film_row
@@ -32,6 +32,7 @@ from stages.memory import give_back
 from stages.statistics.duplicates import SIDE
 
 ROWS_AT_ONCE = 1024  # objects, before they become columns
+GATE = ("fail_on", "limits")  # they decide no row: later stages need not run again for them
 
 
 class AuditParams(Params):
@@ -54,6 +55,19 @@ class AuditParams(Params):
     )
     height: int = Field(256, ge=1, description="Height in pixels of the crop whose losses are reported.")
     width: int = Field(300, ge=1, description="Width in pixels of the crop whose losses are reported.")
+
+    fail_on: str = Field(
+        "",
+        description="Checks, comma-separated, that fail the run (exit 1) where more is found than `limits` allow: all, "
+        f"or some of {', '.join(check.name for check in checks.CHECKS)}; empty: none.",
+    )
+    limits: checks.Limits = Field(checks.Limits(), description="What the checks let pass.")
+
+    @field_validator("fail_on")
+    @classmethod
+    def _known_checks(cls, fail_on: str) -> str:
+        checks.named(fail_on)
+        return fail_on
 
     @field_validator("group_pattern")
     @classmethod
@@ -175,13 +189,17 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
         rows, threshold = mark_near_duplicates(rows, thumbnails)
     give_back()  # the search's blocks
     facts = _facts(raw, root, labels, classes, threshold)
-    store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=params.model_dump(mode="json"), facts=facts))
+    told = params.model_dump(mode="json", exclude=set(GATE))
+    store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=told, facts=facts))
     return rows, facts
 
 
 def run(params: AuditParams, root: Root, machine: Machine) -> Report:
-    """Examine every file under the raw folder and write the manifest, the summary and the page."""
-    return _report(_told(*survey(params, root, machine), params), root)
+    """Examine every file under the raw folder and write the manifest, the summary and the page.
+
+    All of them are written where a check fails the run as well: whoever mends the set needs to see them.
+    """
+    return _report(_told(*survey(params, root, machine), params), params, root)
 
 
 def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], threshold: float) -> dict[str, Any]:
@@ -207,20 +225,25 @@ class _Told:
 
 def _told(rows: pa.Table, facts: Mapping[str, Any], params: AuditParams) -> _Told:
     summary = audit_summary.summarize(rows, facts, params.frame)
-    return _Told(summary, census.sizes_to_plot(rows), audit_summary.lines(rows, facts))
+    summary["checks"] = checks.checked(rows, summary, params.limits)
+    lines = [*audit_summary.lines(rows, facts), *checks.lines(summary["checks"])]
+    return _Told(summary, census.sizes_to_plot(rows), lines)
 
 
-def _report(told: _Told, root: Root) -> Report:
+def _report(told: _Told, params: AuditParams, root: Root) -> Report:
     from stages.reporting import audit_page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
 
     store.write_json(root / paths.AUDIT_SUMMARY, told.summary)
     store.write_bytes(root / paths.AUDIT_PAGE, audit_page.audit_page({**told.summary, "films": told.plotted}).encode())
+    over = checks.failed(told.summary["checks"], checks.named(params.fail_on))
     return Report(
         done=told.summary["files"],
         unit="files",
         set_aside=told.summary["set_aside"],
         lines=told.lines,
         written=(paths.AUDIT_PAGE, paths.AUDIT),
+        verdict=over,
+        failed=bool(over),
     )
 
 

@@ -12,7 +12,7 @@ from stages import audit, augment, normalize, paths, split
 from stages.ahead import kept_ahead
 from stages.audit import AuditParams
 from stages.augment_params import AugmentParams
-from stages.contract import Machine, Params, Report, Root, Stage
+from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.memory import give_back
 from stages.normalize import NormalizeParams
 from stages.split import SplitParams
@@ -30,13 +30,19 @@ class BuildParams(Params):
 
 
 def run(params: BuildParams, root: Root, machine: Machine) -> Report:
-    """Run the four stages; workers stay, and normalize takes the films as the audit decoded them."""
+    """Run the four stages; workers stay, and normalize takes the films as the audit decoded them.
+
+    Raises:
+        StageError: where the audit finds more than its limits allow, and is asked to fail for it.
+    """
     augment.refuse_what_cannot_be_covered(params.augment, params.normalize.frame)
     with kept_ahead(root / paths.NORMALIZED, params.normalize.frame, params.normalize.policy) as ahead:
         together = replace(machine, ahead=ahead)
         reports: dict[str, Report] = {}
         for stage in CHAIN:
             reports[stage.name] = stage.run(getattr(params, stage.name), root, together)
+            if reports[stage.name].failed:
+                raise StageError(f"{stage.name}: {reports[stage.name].verdict}")
             give_back()
     return Report(
         done=reports["augment"].done,

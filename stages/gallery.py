@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 
 from manifests.rows import ImageRow
 from stages.contract import StageError
+from stages.pictures import addresses, picture_of
 from stages.scoring import Images, Probabilities
 
 MOST_FILMS = 12  # of one split
-THUMBNAIL_WIDTH = 150  # pixels
-THUMBNAIL_QUALITY = 80
+PICTURE_SIDE = 150  # pixels
 
 WrongFilm = Mapping[str, Any]
 
@@ -65,9 +64,6 @@ def _wrong_film(row: ImageRow, told: NDArray[np.float32], classes: Sequence[str]
 def thumbnails(images: Mapping[str, Images], gallery: Mapping[str, Sequence[WrongFilm]]) -> dict[str, str]:
     """Return each gallery film as a small JPEG in a data: address, by its hash.
 
-    They are for the page alone and no part of the figures: `reports/evaluation.json` is made to be committed, and
-    films are not.
-
     Args:
         images: each split's films.
         gallery: each split's chosen films (`choose_wrong`).
@@ -76,27 +72,16 @@ def thumbnails(images: Mapping[str, Images], gallery: Mapping[str, Sequence[Wron
         ManifestError: where a film's bytes are missing.
         StageError: where they are no image.
     """
-    found: dict[str, str] = {}
+    found: dict[str, bytes] = {}
     for split, films in gallery.items():
         shown = {film["film_id"] for film in films}
         rows = [row for row in images[split].rows if row.film_id in shown]
-        found |= {row.film_id: _thumbnail(data, row.path) for row, data in images[split].folder.read_images(rows)}
-    return found
+        found |= {row.film_id: _picture(data, row.path) for row, data in images[split].folder.read_images(rows)}
+    return addresses(found)
 
 
-def _thumbnail(data: bytes, path: str) -> str:
-    """Return an encoded film as a JPEG of THUMBNAIL_WIDTH, its aspect kept, in a data: address."""
-    from PIL import Image  # noqa: PLC0415  # as cv2 behind the codec, slow to load
-
-    from stages.films import codec, placement  # noqa: PLC0415
-    from stages.films.frame import Frame, frame_of  # noqa: PLC0415
-
+def _picture(data: bytes, path: str) -> bytes:
     try:
-        film = codec.decode(data)
+        return picture_of(data, side=PICTURE_SIDE)
     except ValueError as error:
         raise StageError(f"{path}: {error}; run the stage that wrote it again") from error
-    frame = frame_of(film)
-    small = Frame(height=max(1, round(frame.height * THUMBNAIL_WIDTH / frame.width)), width=THUMBNAIL_WIDTH)
-    image = placement.fit(Image.fromarray(film), placement.place(frame, frame=small, policy="squeeze"))
-    jpeg = codec.encode(image, encoding="jpeg", quality=THUMBNAIL_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

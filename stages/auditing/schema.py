@@ -91,6 +91,17 @@ class SetAside(Told):
     reason: str | None
 
 
+class Check(Told):
+    """What was found beside the limit that the parameters set."""
+
+    name: str
+    found: float | None = Field(description="The more, the worse; null where it cannot be told.")
+    limit: float
+    passed: bool
+    told: str = Field(description="What the number is of.")
+    section: str = Field(description="Of the page, where more is said.")
+
+
 class Audit(Told):
     """`reports/audit.json`: what is in the raw folder; shares are of 1, not per cent."""
 
@@ -116,4 +127,5 @@ class Audit(Told):
         description="AUC of each class against the rest, by delivered split and feature of the file."
     )
     duplicates: Duplicates
+    checks: list[Check]
     set_aside_films: list[SetAside] = Field(description="The first of them.")

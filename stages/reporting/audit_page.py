@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 SECTIONS = (
+    Section("audit", "checks", "Checks", ("checks",)),
     Section("audit", "sources", "Where labels and patients come from", ("label_source",)),
     Section("audit", "classes", "Films and patients", ("by_class",)),
     Section("audit", "patients", "Patients", ("groups",)),
@@ -33,10 +34,12 @@ def audit_page(summary: Figures) -> str:
         summary: what the JSON holds, and the widths and heights of `films` where they are to be plotted.
     """
     shortcuts = {split: _shortcut_plot(split, found) for split, found in (summary.get("shortcuts") or {}).items()}
+    sections = [section for section in SECTIONS if section.has_figures(summary)]
     return render(
         "audit",
         summary=summary,
-        sections=[section for section in SECTIONS if section.has_figures(summary)],
+        sections=sections,
+        shown_sections=[section.name for section in sections],
         shortcut_plots=shortcuts,
         size_plot=_size_plot(summary),
     )

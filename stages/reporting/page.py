@@ -57,6 +57,7 @@ def _environment() -> Environment:
         number=text.number,
         percent=_percent,
         p_value=text.p_value,
+        plain=text.plain,
         points=text.points,
         split_name=split_name,
     )

@@ -50,6 +50,15 @@ def p_value(value: object) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}" if value < 0.1 else f"{value:.3f}"
 
 
+def plain(value: object) -> str:
+    """Return any value of a manifest: numbers with three digits that tell, lists one behind the other."""
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(one) for one in value) or UNKNOWN
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return UNKNOWN if value is None else str(value)
+
+
 def aligned(rows: list[list[str]]) -> list[str]:
     """Return the rows as lines of columns: the first aligned left, the others right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -16,7 +16,7 @@ from stages import paths
 from stages.contract import StageError
 from stages.films import codec
 from stages.films.frame import Gray
-from stages.gallery import THUMBNAIL_WIDTH, choose_wrong, thumbnails
+from stages.gallery import PICTURE_SIDE, choose_wrong, thumbnails
 from stages.scoring import Images
 
 CLASSES = ("normal", "bacterial", "viral")
@@ -113,7 +113,7 @@ def test_thumbnails_are_the_chosen_films_made_small(tmp_path: Path, film: Gray) 
     kind, _, data = found[wanted["film_id"]].partition(",")
     assert kind == "data:image/jpeg;base64"
     small = codec.decode(base64.b64decode(data))
-    assert small.shape == (THUMBNAIL_WIDTH * 256 // 300, THUMBNAIL_WIDTH)
+    assert small.shape == (PICTURE_SIDE * 256 // 300, PICTURE_SIDE)
     halves = film.reshape(128, 2, 150, 2).mean(axis=(1, 3))
     assert np.abs(small - halves).mean() < 6, "the film itself, but for the resize and the JPEG"
 

@@ -1,0 +1,137 @@
+"""Checks: what an audit found, each beside the limit that the parameters set; a gate for data sets in CI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from stages.columns import set_aside
+from stages.contract import Params
+from stages.reporting import text
+
+ALL = "all"
+# Statuses of files that were films once, or should be; a text file beside the films is none of them.
+BROKEN = ("empty", "truncated", "undecodable", "unreadable", "too_large", "missing", "crashed", "timed_out")
+IMAGE_ENDINGS = r"(?i)\.(jpe?g|jpe|jfif|png|tiff?|bmp|dib|p[gpbn]m|webp|dcm|dicom)$"
+
+
+class Limits(Params):
+    """How much of each is let pass: more, and the check fails."""
+
+    corrupt: int = Field(0, ge=0, description="Broken files: empty, cut off, undecodable, missing.")
+    unlabelled: int = Field(0, ge=0, description="Films of no known class.")
+    conflicts: int = Field(
+        0, ge=0, description="Films whose class contradicts their folder or a film of the same bytes."
+    )
+    duplicates: int = Field(0, ge=0, description="Films that are there more than once, byte for byte or nearly.")
+    leakage: int = Field(0, ge=0, description="Patients, and radiographs, in the delivered test and outside it.")
+    shortcuts: float = Field(
+        0.8, ge=0.5, le=1, description="AUC with which the file alone may tell a class from the rest."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A question whose answer is a number: the more, the worse.
+
+    Attributes:
+        name: of its limit as well.
+        section: of the page, where more is said.
+        found: the number, of the rows and of the figures; None where it cannot be told.
+        told: what the number is of, as a sentence's end.
+    """
+
+    name: str
+    section: str
+    found: Callable[[pa.Table, Mapping[str, Any]], float | None]
+    told: str
+
+
+def _corrupt(rows: pa.Table, _summary: Mapping[str, Any]) -> int:
+    status, path = rows.column("status"), rows.column("path")
+    foreign = pc.and_(pc.equal(status, "not_an_image"), pc.match_substring_regex(path, IMAGE_ENDINGS))
+    broken = pc.is_in(status, value_set=pa.array(BROKEN))
+    return int(pc.sum(pc.or_(foreign, broken)).as_py() or 0)
+
+
+def _with_status(status: str) -> Callable[[pa.Table, Mapping[str, Any]], int]:
+    return lambda rows, _summary: set_aside(rows.column("status")).get(status, 0)
+
+
+def _duplicates(_rows: pa.Table, summary: Mapping[str, Any]) -> int:
+    return int(summary["duplicates"]["exact"] + summary["duplicates"]["near"])
+
+
+def _leakage(_rows: pa.Table, summary: Mapping[str, Any]) -> int:
+    return int(summary["groups"]["crossing_delivered_splits"])
+
+
+def _shortcuts(_rows: pa.Table, summary: Mapping[str, Any]) -> float | None:
+    told = [
+        auc for of_split in summary["shortcuts"].values() for by_class in of_split.values() for auc in by_class.values()
+    ]
+    return max((max(auc, 1 - auc) for auc in told), default=None)
+
+
+CHECKS = (
+    Check("corrupt", "set_aside", _corrupt, "files that are broken"),
+    Check("unlabelled", "set_aside", _with_status("unlabelled"), "films of no known class"),
+    Check("conflicts", "set_aside", _with_status("label_conflict"), "films whose class is contradicted"),
+    Check("duplicates", "duplicates", _duplicates, "films that are there already"),
+    Check("leakage", "patients", _leakage, "patients in the delivered test and outside it"),
+    Check("shortcuts", "shortcuts", _shortcuts, "AUC with which the file alone tells a class"),
+)
+
+
+def named(names: str) -> tuple[str, ...]:
+    """Return the checks that a comma-separated text names.
+
+    Raises:
+        ValueError: where it names one that is none.
+    """
+    known = [check.name for check in CHECKS]
+    asked = [part.strip() for part in names.split(",") if part.strip()]
+    for name in asked:
+        if name not in (ALL, *known):
+            near = get_close_matches(name, known, n=1)
+            meant = f"did you mean '{near[0]}'?" if near else f"expected {ALL}, or some of {', '.join(known)}"
+            raise ValueError(f"'{name}' is no check; {meant}")
+    return tuple(known) if ALL in asked else tuple(dict.fromkeys(asked))
+
+
+def checked(rows: pa.Table, summary: Mapping[str, Any], limits: Limits) -> list[dict[str, Any]]:
+    """Return what each check found beside its limit; one that cannot be told passes, and says so by null."""
+    found = [(check, check.found(rows, summary), getattr(limits, check.name)) for check in CHECKS]
+    return [
+        {
+            "name": check.name,
+            "found": number if number is None or isinstance(number, int) else round(number, 4),
+            "limit": limit,
+            "passed": number is None or number <= limit,
+            "told": check.told,
+            "section": check.section,
+        }
+        for check, number, limit in found
+    ]
+
+
+def failed(checks: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> str:
+    """Return why the checks that are asked for fail, in words; empty where none does."""
+    over = [check for check in checks if check["name"] in asked and not check["passed"]]
+    return "; ".join(f"{check['name']}: {check['found']:,} {check['told']}, limit {check['limit']:,}" for check in over)
+
+
+def lines(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a table of the checks for the terminal."""
+    table = [["check", "found", "limit", ""]]
+    table += [
+        [check["name"], text.plain(check["found"]), text.plain(check["limit"]), "" if check["passed"] else "over"]
+        for check in checks
+    ]
+    return text.aligned(table)
