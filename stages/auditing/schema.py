@@ -116,6 +116,7 @@ class Audit(Told):
     usable: int = Field(ge=0, description="Films that are not set aside; all figures by class are theirs.")
     set_aside: dict[str, Count] = Field(description="Files by status.")
     warnings: dict[str, Count] = Field(description="Films by what is odd about them.")
+    warnings_by_class: dict[str, dict[str, Count]] = Field(description="Usable films by what is odd, and class.")
     groups: Groups
     by_class: dict[Split, dict[str, FilmsAndPatients]] = Field(description="By delivered split and class.")
     sizes: dict[str, Sizes] = Field(description="By class.")

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from stages.auditing.census import census
 from stages.auditing.costs import costs
-from stages.auditing.figures import UNDELIVERED, by_split, usable
+from stages.auditing.figures import UNDELIVERED, by_class, by_split, usable
 from stages.auditing.groups import groups
 from stages.auditing.shortcuts import shortcuts
-from stages.columns import set_aside, tallied, where_ok
+from stages.columns import ok_rows, set_aside, tallied, where_ok
 from stages.films.frame import Frame
 
 EXAMPLES = 200
@@ -31,6 +31,7 @@ def summarize(rows: pa.Table, facts: Mapping[str, Any], frame: Frame) -> dict[st
         "usable": len(films),
         "set_aside": set_aside(rows.column("status")),
         "warnings": _warnings(rows),
+        "warnings_by_class": _warnings_by_class(ok_rows(rows.select(["label", "label_index", "warning", "status"]))),
         "groups": groups(films),
         **census(films),
         **costs(films),
@@ -71,6 +72,13 @@ def _duplicates(rows: pa.Table, facts: Mapping[str, Any]) -> dict[str, Any]:
 def _examples(rows: pa.Table, which: pa.ChunkedArray) -> list[dict[str, Any]]:
     examples: list[dict[str, Any]] = rows.take(np.flatnonzero(which)[:EXAMPLES]).to_pylist()
     return examples
+
+
+def _warnings_by_class(films: pa.Table) -> dict[str, dict[str, int]]:
+    """Return for each kind of warning how many usable films of each class have it, none of a class left out."""
+    of_class = by_class(films, _warnings)
+    kinds = dict.fromkeys(kind for found in of_class.values() for kind in found)
+    return {kind: {label: found.get(kind, 0) for label, found in of_class.items()} for kind in kinds}
 
 
 def _warnings(rows: pa.Table) -> dict[str, int]:

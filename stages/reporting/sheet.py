@@ -18,6 +18,7 @@ GAP_PX = 12
 LETTER_PX = 13  # height of the captions
 LINE_PX = 17
 LINES = 4  # of a caption, at most
+LETTERS = 400  # more fit no sheet
 PAPER, INK, FAINT = 250, 20, 110  # grey levels
 
 
@@ -94,16 +95,16 @@ def _row(cells: Sequence[Cell], font: ImageFont.ImageFont | ImageFont.FreeTypeFo
             draw.rectangle((left, 0, left + side - 1, high - 1), outline=FAINT)
         for number, line in enumerate(cell.caption[:LINES]):
             place = (left, high + 4 + number * LINE_PX)
-            draw.text(place, _cut(line, font, side), fill=FAINT if number else INK, font=font)
+            draw.text(place, _cut(line, font, side, end=number == 0), fill=FAINT if number else INK, font=font)
     return row
 
 
-def _cut(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: float) -> str:
-    """Return a text that fits a width; of a longer one its end, which tells files of one folder apart."""
+def _cut(text: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: float, *, end: bool = False) -> str:
+    """Return a text that fits a width: of a longer one the start, or the end, which tells files of one folder apart."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
-    text = text[-400:]
+    text = text[-LETTERS:] if end else text[:LETTERS]
     while len(text) > 1 and font.getlength(f"…{text}") > width:
-        text = text[1:]
-    return f"…{text}"
+        text = text[1:] if end else text[:-1]
+    return f"…{text}" if end else f"{text}…"
