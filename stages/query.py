@@ -9,7 +9,7 @@ SQL, and a row of which that is all is known is left out.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -48,6 +48,12 @@ def columns_named(text: str) -> list[str]:
     names = [node for node in parts if isinstance(node, ast.Name) and id(node) not in called]
     names.sort(key=lambda node: (node.lineno, node.col_offset))
     return list(dict.fromkeys(node.id for node in names))
+
+
+def unknown(name: str, columns: Sequence[str]) -> str:
+    """Return the sentence that says so of a name which is no column, with the nearest, or all of them."""
+    near = get_close_matches(name, columns, n=1)
+    return f"no column '{name}'; " + (f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(columns)}")
 
 
 def rows_where(table: pa.Table, text: str) -> np.ndarray[Any, np.dtype[np.intp]]:
@@ -132,9 +138,7 @@ class _Reader:
 
     def _column(self, name: str) -> pa.ChunkedArray:
         if name not in self._table.column_names:
-            near = get_close_matches(name, self._table.column_names, n=1)
-            meant = f"did you mean '{near[0]}'?" if near else f"expected one of {', '.join(self._table.column_names)}"
-            raise ParamsError(f"'{self._text}': no column '{name}'; {meant}")
+            raise ParamsError(f"'{self._text}': {unknown(name, self._table.column_names)}")
         return self._table.column(name)
 
     def _compared(self, node: ast.Compare) -> Any:

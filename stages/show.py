@@ -24,7 +24,7 @@ from stages.contract import Machine, Params, ParamsError, Report, Root, Stage, S
 from stages.drawn import AUGMENTED
 from stages.normalize import raw_folder
 from stages.pictures import picture_of, raw_pictures
-from stages.query import columns_named, rows_where, values
+from stages.query import columns_named, rows_where, unknown, values
 from stages.reporting.text import plain
 
 ManifestName = Literal["audit", "split", "normalized", "augmented", "predictions"]
@@ -111,8 +111,8 @@ def read(params: ShowParams, root: Root) -> pa.Table:
     questions = [params.where, *(part.removeprefix("-") for part in _parts(params.sort))]
     asked = [name for text in questions if text for name in columns_named(text)]
     asked += [*captions(params), *([params.beside] if params.beside else [])]
-    if unknown := [name for name in asked if name not in known]:
-        raise ParamsError(f"show: {shown.path} has no column '{unknown[0]}'; expected one of {', '.join(known)}")
+    if others := [name for name in asked if name not in known]:
+        raise ParamsError(f"show: {shown.path}: {unknown(others[0], known)}")
     needed = {"film_id", "path", "status", "reason", "label", *asked} | ({"shard", "index"} & set(known))
     return store.read_table(shown.schema.only(*needed), root / shown.path)
 

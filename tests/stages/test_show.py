@@ -130,10 +130,10 @@ def test_every_manifest_can_be_shown_by_default(made: Path, machine: Machine, ma
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"where": "paded > 0"}, "has no column 'paded'"),
-        ({"sort": "-paded"}, "has no column 'paded'"),
-        ({"caption": "path,nothing"}, "has no column 'nothing'"),
-        ({"beside": "near_duplicate_of"}, "has no column 'near_duplicate_of'"),
+        ({"where": "paded > 0"}, "no column 'paded'; did you mean 'padded'?"),
+        ({"sort": "-paded"}, "no column 'paded'; did you mean 'padded'?"),
+        ({"caption": "path,nothing"}, "no column 'nothing'; expected one of film_id"),
+        ({"beside": "near_duplicate_of"}, "no column 'near_duplicate_of'"),
         ({"where": "padded >"}, "cannot be read"),
     ],
 )
