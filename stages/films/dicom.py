@@ -1,0 +1,181 @@
+"""A DICOM's film as grey levels: what is refused before it is decoded, who decodes it, and what its values mean."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import FileDataset
+from pydicom.encaps import get_frame
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import get_decoder
+
+from stages.films import dicom_tags as tags
+from stages.films import identity, streams
+from stages.films.dicom_levels import levels_of
+from stages.films.header import BROKEN, DecodeError, Header, refuse_size
+from stages.films.levels import depth_of, looked_up
+
+# One decoder for each syntax, so that a film's levels do not depend on which others are installed. gdcm alone reads
+# JPEG of 12 bits and lossless JPEG under a permissive licence; what others read is kept from it.
+NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
+DECODERS: Mapping[str, str] = {
+    **dict.fromkeys(NATIVE, ""),
+    uid.RLELossless: "pydicom",
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGExtended12Bit: "gdcm",
+    uid.JPEGLossless: "gdcm",
+    uid.JPEGLosslessSV1: "gdcm",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+}
+MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+UNREADABLE = (*BROKEN, AttributeError, NotImplementedError, RuntimeError, InvalidDicomError)
+
+
+def decode(data: bytes, *, key: bytes | None = None) -> tuple[Header, Image.Image]:
+    """Return what a DICOM says of its film, and the film's grey levels as a Pillow image of mode L.
+
+    Args:
+        data: the file.
+        key: of the hash that stands for the patient; None: no patient is read.
+
+    Raises:
+        DecodeError: where it holds no film, not a whole one, or not one that can be used. Its text holds no text of
+            the file.
+    """
+    if (found := tags.too_much(data)) is not None:
+        raise DecodeError("unsupported", f"DICOM: {found}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # their texts hold what tags say
+        dataset, header = _opened(data, key)
+        refuse_size(header)
+        _refuse_layout(dataset, header)
+        try:
+            return _film(dataset, header)
+        except UNREADABLE as error:
+            # the type alone: pydicom's texts quote what they could not read
+            told = f"found pixels that cannot be decoded ({type(error).__name__}); expected {header.transfer_syntax}"
+            raise DecodeError("undecodable", f"DICOM: {told}", header) from None
+
+
+def _opened(data: bytes, key: bytes | None) -> tuple[FileDataset, Header]:
+    """Return the tags that are read, and what they say of the film."""
+    try:
+        dataset = tags.read(data, patient=key is not None)
+        if "PixelData" not in dataset:
+            raise DecodeError("not_an_image", f"DICOM: found no pixel data in a {_kind(dataset)}; expected a film")
+        return dataset, _header(dataset, key)
+    except UNREADABLE as error:
+        told = f"DICOM: found tags that cannot be read ({type(error).__name__}); expected those of an image"
+        raise DecodeError("undecodable", told) from None
+
+
+def _kind(dataset: FileDataset) -> str:
+    """Return what the standard calls such a file."""
+    name = tags.name_of(uid.UID(str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))))
+    return "file of a kind that it does not say" if name == "unknown" else name.removesuffix(" Storage")
+
+
+def _header(dataset: FileDataset, key: bytes | None) -> Header:
+    width, height = (tags.whole(dataset, name) or 0 for name in ("Columns", "Rows"))
+    if min(width, height) < 1:
+        raise DecodeError("undecodable", "DICOM: found no number of rows and columns; expected an image's")
+    photometric = tags.word(dataset, "PhotometricInterpretation")
+    allocated = tags.whole(dataset, "BitsAllocated") or 0
+    colour = tags.whole(dataset, "SamplesPerPixel") == 3
+    return Header(
+        width,
+        height,
+        "RGB" if colour else "L" if allocated <= 8 else "I;16",
+        "DICOM",
+        oddities=tags.oddities(dataset),
+        bits=tags.whole(dataset, "BitsStored") or allocated or None,
+        transfer_syntax=tags.name_of(tags.transfer_syntax(dataset)),
+        photometric=photometric if photometric in (*MONOCHROME, *COLOUR, "PALETTE COLOR") else "unknown",
+        group=None if key is None else identity.group_of(str(dataset.get(tags.PATIENT) or ""), key=key),
+    )
+
+
+def _refuse_layout(dataset: FileDataset, header: Header) -> None:
+    """Let pass what can be decoded: nothing is allocated before, whatever the file promises."""
+    syntax, samples = tags.transfer_syntax(dataset), tags.whole(dataset, "SamplesPerPixel") or 1
+    allocated, bits = tags.whole(dataset, "BitsAllocated"), header.bits or 0
+    known = MONOCHROME if samples == 1 else COLOUR if samples == 3 else ()
+    refused = {
+        f"found the transfer syntax {header.transfer_syntax}; expected one of {len(DECODERS)} others": (
+            syntax not in DECODERS
+        ),
+        f"found {samples} samples a pixel of {header.photometric}; expected 1 of MONOCHROME, or 3 of RGB or YBR": (
+            header.photometric not in known
+        ),
+        f"found {allocated} bits a sample, {bits} used; expected 8 or 16, and no more used": (
+            allocated not in (8, 16) or not 1 <= bits <= allocated
+        ),
+        f"found {allocated} bits a colour; expected 8": samples == 3 and allocated != 8,
+    }
+    for told, holds in refused.items():
+        if holds:
+            raise DecodeError("unsupported", f"DICOM: {told}", header)
+    if syntax in NATIVE:
+        found, expected = len(dataset.PixelData), header.width * header.height * samples * ((allocated or 8) // 8)
+        if header.photometric == "YBR_FULL_422":
+            expected = expected * 2 // 3
+        if found < expected:
+            raise DecodeError("truncated", f"DICOM: found {found} bytes of pixels; expected {expected}", header)
+
+
+def _film(dataset: FileDataset, header: Header) -> tuple[Header, Image.Image]:
+    """Return the film's grey levels, and its header with how they came about."""
+    pixels = _pixels(dataset, header)
+    if header.mode == "RGB":
+        return header, Image.fromarray(pixels).convert("L")
+    bits, signed = int(header.bits or 0), tags.whole(dataset, "PixelRepresentation") == 1
+    high = tags.whole(dataset, "HighBit")
+    shift = 0 if high is None else max(0, min(high, 8 * pixels.itemsize - 1) + 1 - bits)
+    patterns = pixels.view(np.dtype(f"u{pixels.itemsize}"))
+    levels = levels_of(dataset, bits=bits, signed=signed, photometric=str(header.photometric))
+    odd = levels.oddities
+    if levels.windowing == "bits stored" and not signed and (used := depth_of(int(patterns.max()) >> shift)) < bits:
+        odd += (f"levels use fewer bits than the file states: {used} of {bits}",)
+    gray = looked_up(patterns, levels.table, shift=shift)
+    return replace(header, windowing=levels.windowing, oddities=(*header.oddities, *odd)), Image.fromarray(gray)
+
+
+def _pixels(dataset: FileDataset, header: Header) -> NDArray[Any]:
+    """Return the stored values of the first frame, (rows, columns) or, of colours, (rows, columns, 3) of RGB."""
+    syntax = tags.transfer_syntax(dataset)
+    options: dict[str, Any] = {"index": 0, "raw": header.mode != "RGB"}
+    if syntax in NATIVE:
+        options["number_of_frames"] = 1  # what other frames there are need not be whole
+    else:
+        _refuse_stream(dataset, header)
+        options["decoding_plugin"] = DECODERS[syntax]
+    pixels, _ = get_decoder(syntax).as_array(dataset, **options)
+    expected = (header.height, header.width, *((3,) if header.mode == "RGB" else ()))
+    if pixels.shape != expected:
+        raise ValueError(f"{pixels.shape}; expected {expected}")
+    return np.ascontiguousarray(pixels)
+
+
+def _refuse_stream(dataset: pydicom.Dataset, header: Header) -> None:
+    """Let a compressed frame pass whose own size is the DICOM's: a decoder allocates what the stream promises."""
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=tags.whole(dataset, "NumberOfFrames") or 1)
+    found = streams.promise_of(frame)
+    expected = streams.Promise(header.width, header.height, 3 if header.mode == "RGB" else 1)
+    if found is not None and found != expected:
+        told = f"found {' x '.join(map(str, found))} in the compressed frame (width x height x samples)"
+        raise DecodeError("undecodable", f"DICOM: {told}; expected {' x '.join(map(str, expected))}", header)
