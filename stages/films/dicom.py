@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import FileDataset
-from pydicom.encaps import get_frame
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import get_decoder
 
 from stages.films import dicom_tags as tags
-from stages.films import identity, streams
+from stages.films import identity
+from stages.films.dicom_codecs import CODECS, NATIVE, RGB_ALONE, SYNTAXES, pixels_of
 from stages.films.dicom_levels import levels_of
 from stages.films.header import BROKEN, DecodeError, Header, refuse_size
 from stages.films.levels import depth_of, looked_up
 
-# One decoder for each syntax, so that a film's levels do not depend on which others are installed. gdcm alone reads
-# JPEG of 12 bits and lossless JPEG under a permissive licence; what others read is kept from it.
-NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
-DECODERS: Mapping[str, str] = {
-    **dict.fromkeys(NATIVE, ""),
-    uid.RLELossless: "pydicom",
-    uid.JPEGBaseline8Bit: "pillow",
-    uid.JPEGExtended12Bit: "gdcm",
-    uid.JPEGLossless: "gdcm",
-    uid.JPEGLosslessSV1: "gdcm",
-    uid.JPEGLSLossless: "pyjpegls",
-    uid.JPEGLSNearLossless: "pyjpegls",
-    uid.JPEG2000Lossless: "pylibjpeg",
-    uid.JPEG2000: "pylibjpeg",
-    uid.HTJ2KLossless: "pylibjpeg",
-    uid.HTJ2KLosslessRPCL: "pylibjpeg",
-    uid.HTJ2K: "pylibjpeg",
-}
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 UNREADABLE = (*BROKEN, AttributeError, NotImplementedError, RuntimeError, InvalidDicomError)
@@ -62,9 +41,9 @@ def decode(data: bytes, *, key: bytes | None = None) -> tuple[Header, Image.Imag
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # their texts hold what tags say
         dataset, header = _opened(data, key)
-        refuse_size(header)
-        _refuse_layout(dataset, header)
         try:
+            refuse_size(header)
+            _refuse_layout(dataset, header)
             return _film(dataset, header)
         except UNREADABLE as error:
             # the type alone: pydicom's texts quote what they could not read
@@ -116,8 +95,8 @@ def _refuse_layout(dataset: FileDataset, header: Header) -> None:
     allocated, bits = tags.whole(dataset, "BitsAllocated"), header.bits or 0
     known = MONOCHROME if samples == 1 else COLOUR if samples == 3 else ()
     refused = {
-        f"found the transfer syntax {header.transfer_syntax}; expected one of {len(DECODERS)} others": (
-            syntax not in DECODERS
+        f"found the transfer syntax {header.transfer_syntax}; expected one of {len(SYNTAXES)} others": (
+            syntax not in SYNTAXES
         ),
         f"found {samples} samples a pixel of {header.photometric}; expected 1 of MONOCHROME, or 3 of RGB or YBR": (
             header.photometric not in known
@@ -126,12 +105,18 @@ def _refuse_layout(dataset: FileDataset, header: Header) -> None:
             allocated not in (8, 16) or not 1 <= bits <= allocated
         ),
         f"found {allocated} bits a colour; expected 8": samples == 3 and allocated != 8,
+        f"found {header.photometric} in {header.transfer_syntax}; expected RGB": (
+            samples == 3 and syntax in RGB_ALONE and header.photometric != "RGB"
+        ),
     }
     for told, holds in refused.items():
         if holds:
             raise DecodeError("unsupported", f"DICOM: {told}", header)
     if syntax in NATIVE:
-        found, expected = len(dataset.PixelData), header.width * header.height * samples * ((allocated or 8) // 8)
+        found, expected = (
+            len(dataset.PixelData or b""),
+            header.width * header.height * samples * ((allocated or 8) // 8),
+        )
         if header.photometric == "YBR_FULL_422":
             expected = expected * 2 // 3
         if found < expected:
@@ -140,14 +125,15 @@ def _refuse_layout(dataset: FileDataset, header: Header) -> None:
 
 def _film(dataset: FileDataset, header: Header) -> tuple[Header, Image.Image]:
     """Return the film's grey levels, and its header with how they came about."""
-    pixels = _pixels(dataset, header)
+    pixels = pixels_of(dataset, header)
     if header.mode == "RGB":
         return header, Image.fromarray(pixels).convert("L")
     bits, signed = int(header.bits or 0), tags.whole(dataset, "PixelRepresentation") == 1
-    high = tags.whole(dataset, "HighBit")
-    shift = 0 if high is None else max(0, min(high, 8 * pixels.itemsize - 1) + 1 - bits)
-    patterns = pixels.view(np.dtype(f"u{pixels.itemsize}"))
+    high, word = tags.whole(dataset, "HighBit"), 8 * pixels.itemsize
+    shift = 0 if high is None or tags.transfer_syntax(dataset) in CODECS else max(0, min(high, word - 1) + 1 - bits)
     levels = levels_of(dataset, bits=bits, signed=signed, photometric=str(header.photometric))
+    patterns = _within(pixels, bits, signed=signed) if tags.transfer_syntax(dataset) in CODECS else pixels
+    patterns = patterns.view(np.dtype(f"u{pixels.itemsize}"))
     odd = levels.oddities
     if levels.windowing == "bits stored" and not signed and (used := depth_of(int(patterns.max()) >> shift)) < bits:
         odd += (f"levels use fewer bits than the file states: {used} of {bits}",)
@@ -155,27 +141,8 @@ def _film(dataset: FileDataset, header: Header) -> tuple[Header, Image.Image]:
     return replace(header, windowing=levels.windowing, oddities=(*header.oddities, *odd)), Image.fromarray(gray)
 
 
-def _pixels(dataset: FileDataset, header: Header) -> NDArray[Any]:
-    """Return the stored values of the first frame, (rows, columns) or, of colours, (rows, columns, 3) of RGB."""
-    syntax = tags.transfer_syntax(dataset)
-    options: dict[str, Any] = {"index": 0, "raw": header.mode != "RGB"}
-    if syntax in NATIVE:
-        options["number_of_frames"] = 1  # what other frames there are need not be whole
-    else:
-        _refuse_stream(dataset, header)
-        options["decoding_plugin"] = DECODERS[syntax]
-    pixels, _ = get_decoder(syntax).as_array(dataset, **options)
-    expected = (header.height, header.width, *((3,) if header.mode == "RGB" else ()))
-    if pixels.shape != expected:
-        raise ValueError(f"{pixels.shape}; expected {expected}")
-    return np.ascontiguousarray(pixels)
-
-
-def _refuse_stream(dataset: pydicom.Dataset, header: Header) -> None:
-    """Let a compressed frame pass whose own size is the DICOM's: a decoder allocates what the stream promises."""
-    frame = get_frame(dataset.PixelData, 0, number_of_frames=tags.whole(dataset, "NumberOfFrames") or 1)
-    found = streams.promise_of(frame)
-    expected = streams.Promise(header.width, header.height, 3 if header.mode == "RGB" else 1)
-    if found is not None and found != expected:
-        told = f"found {' x '.join(map(str, found))} in the compressed frame (width x height x samples)"
-        raise DecodeError("undecodable", f"DICOM: {told}; expected {' x '.join(map(str, expected))}", header)
+def _within(pixels: NDArray[Any], bits: int, *, signed: bool) -> NDArray[Any]:
+    """Return decoded values that lie within their bits: a lossy coder overshoots, and white would turn black."""
+    if pixels.dtype.kind == "i":
+        return np.clip(pixels, -(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else np.clip(pixels, 0, None)
+    return pixels if signed else np.minimum(pixels, (1 << bits) - 1)
