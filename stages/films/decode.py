@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError, _imaging
 
 from stages.films import deep, parts
-from stages.films.header import BROKEN, MAX_PIXELS, SMALLEST_SIDE, DecodeError, Header, refuse_size
+from stages.films.header import BROKEN, LONGEST_ASPECT, MAX_PIXELS, SMALLEST_SIDE, DecodeError, Header, refuse_size
+
+__all__ = ("EXTENSIONS", "FORMATS", "LONGEST_ASPECT", "MAX_PIXELS", "SMALLEST_SIDE", "DecodeError", "Header", "decode")
 
 # Named, since Pillow would also open formats that start other programs (EPS) or hold no film (ICO, GIF).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "PPM", "WEBP")

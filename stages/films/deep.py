@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PpmImagePlugin, TiffImagePlugin
 
 from stages.films import parts
 from stages.films.frame import Gray
@@ -101,7 +101,7 @@ def _oddities(depth: Depth, largest: int) -> tuple[str, ...]:
 
 def _scaled(image: Image.Image) -> Scaled | None:
     """Return where the levels of a PGM lie and which is white, where Pillow would scale them."""
-    if image.format != "PPM" or not image.tile:
+    if not isinstance(image, PpmImagePlugin.PpmImageFile) or not image.tile:
         return None
     coder, _, offset, options = image.tile[0]
     if not isinstance(options, tuple) or options[1] == SIXTEEN:

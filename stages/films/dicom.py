@@ -143,6 +143,9 @@ def _film(dataset: FileDataset, header: Header) -> tuple[Header, Image.Image]:
 
 def _within(pixels: NDArray[Any], bits: int, *, signed: bool) -> NDArray[Any]:
     """Return decoded values that lie within their bits: a lossy coder overshoots, and white would turn black."""
-    if pixels.dtype.kind == "i":
-        return np.clip(pixels, -(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else np.clip(pixels, 0, None)
-    return pixels if signed else np.minimum(pixels, (1 << bits) - 1)
+    if signed and pixels.dtype.kind == "u":
+        return pixels  # patterns of bits, of which the highest is the sign
+    low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
+    limits = np.iinfo(pixels.dtype)
+    within: NDArray[Any] = np.clip(pixels, max(low, limits.min), min(high, limits.max))
+    return within

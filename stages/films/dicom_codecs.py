@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import FileDataset
 from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from stages.films import dicom_tags as tags
 from stages.films import streams
@@ -79,7 +79,7 @@ def pixels_of(dataset: FileDataset, header: Header) -> Pixels:
         pixels = CODECS[syntax](frame, str(header.photometric))
     else:
         # of a native data set, what other frames there are need not be whole
-        frames = {"number_of_frames": 1} if syntax in NATIVE else {}
+        frames: dict[str, Any] = {"number_of_frames": 1} if syntax in NATIVE else {}
         pixels, _ = get_decoder(syntax).as_array(dataset, index=0, raw=header.mode != "RGB", **frames)
     expected = (header.height, header.width, *((3,) if header.mode == "RGB" else ()))
     if pixels.shape != expected:

@@ -10,11 +10,12 @@ import logging
 import math
 import re
 import warnings
+from typing import Any
 
 import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.tag import Tag
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, UID_dictionary
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 PATIENT = "PatientID"
 READ = (
@@ -84,7 +85,7 @@ def whole(dataset: pydicom.Dataset, name: str) -> int | None:
     return None if found is None or found != int(found) else int(found)
 
 
-def _first(dataset: pydicom.Dataset, name: str) -> object:
+def _first(dataset: pydicom.Dataset, name: str) -> Any:
     found = dataset.get(name)
     if isinstance(found, (list, tuple, pydicom.multival.MultiValue)):
         return found[0] if len(found) else None
@@ -104,7 +105,7 @@ def transfer_syntax(dataset: FileDataset) -> UID:
 
 def name_of(uid: UID) -> str:
     """Return the standard's name of a uid, or `unknown`: one that it does not define may say who made the file."""
-    return UID_dictionary[uid][0] if uid in UID_dictionary else "unknown"
+    return uid.name if uid.name != uid and not uid.is_private else "unknown"
 
 
 def oddities(dataset: pydicom.Dataset) -> tuple[str, ...]:
