@@ -128,11 +128,12 @@ def _film(dataset: FileDataset, header: Header) -> tuple[Header, Image.Image]:
     pixels = pixels_of(dataset, header)
     if header.mode == "RGB":
         return header, Image.fromarray(pixels).convert("L")
+    syntax = tags.transfer_syntax(dataset)
     bits, signed = int(header.bits or 0), tags.whole(dataset, "PixelRepresentation") == 1
     high, word = tags.whole(dataset, "HighBit"), 8 * pixels.itemsize
-    shift = 0 if high is None or tags.transfer_syntax(dataset) in CODECS else max(0, min(high, word - 1) + 1 - bits)
+    shift = max(0, min(high, word - 1) + 1 - bits) if syntax in NATIVE and high is not None else 0
     levels = levels_of(dataset, bits=bits, signed=signed, photometric=str(header.photometric))
-    patterns = _within(pixels, bits, signed=signed) if tags.transfer_syntax(dataset) in CODECS else pixels
+    patterns = _within(pixels, bits, signed=signed) if syntax in CODECS else pixels
     patterns = patterns.view(np.dtype(f"u{pixels.itemsize}"))
     odd = levels.oddities
     if levels.windowing == "bits stored" and not signed and (used := depth_of(int(patterns.max()) >> shift)) < bits:

@@ -77,6 +77,8 @@ def pixels_of(dataset: FileDataset, header: Header) -> Pixels:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=tags.whole(dataset, "NumberOfFrames") or 1)
         _refuse_promise(frame, header)
         pixels = CODECS[syntax](frame, str(header.photometric))
+    elif syntax in NATIVE and header.mode != "RGB":
+        pixels = _native(dataset, header, big_endian=syntax == uid.ExplicitVRBigEndian)
     else:
         # of a native data set, what other frames there are need not be whole
         frames: dict[str, Any] = {"number_of_frames": 1} if syntax in NATIVE else {}
@@ -85,6 +87,13 @@ def pixels_of(dataset: FileDataset, header: Header) -> Pixels:
     if pixels.shape != expected:
         raise ValueError(f"{pixels.shape}; expected {expected}")
     return np.ascontiguousarray(pixels)
+
+
+def _native(dataset: FileDataset, header: Header, *, big_endian: bool) -> Pixels:
+    """Return stored values as they lie in the file: pydicom's would be without the bits above BitsStored."""
+    word = np.dtype(np.uint8 if header.mode == "L" else ">u2" if big_endian else "<u2")
+    values = np.frombuffer(dataset.PixelData, word, header.width * header.height)
+    return values.reshape(header.height, header.width).astype(word.newbyteorder("="), copy=False)
 
 
 def _refuse_promise(frame: bytes, header: Header) -> None:
