@@ -151,7 +151,8 @@ def _white_is_zero(image: Image.Image) -> bool:
 
 
 def _tag(image: Image.Image, tag: int) -> int | None:
-    """Return a number that a TIFF says, the first of several, or None where it says none."""
+    """Return a whole number that a TIFF says, the first of several, or None where it says none."""
     found = image.tag_v2.get(tag) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     first = found[0] if isinstance(found, tuple) and found else found
-    return first if isinstance(first, int) else None
+    whole = isinstance(first, int) or (isinstance(first, float) and first.is_integer())
+    return int(first) if whole else None
