@@ -20,6 +20,7 @@ from stages.films.dicom_levels import levels_of
 from stages.films.header import BROKEN, DecodeError, Header, refuse_size
 from stages.films.levels import depth_of, looked_up
 
+MOST_A_SIDE = (1 << 16) - 1  # rows and columns are of 16 bits
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 UNREADABLE = (*BROKEN, AttributeError, NotImplementedError, RuntimeError, InvalidDicomError)
@@ -71,10 +72,10 @@ def _kind(dataset: FileDataset) -> str:
 
 def _header(dataset: FileDataset, key: bytes | None) -> Header:
     width, height = (tags.whole(dataset, name) or 0 for name in ("Columns", "Rows"))
-    if min(width, height) < 1:
+    if not (1 <= width <= MOST_A_SIDE and 1 <= height <= MOST_A_SIDE):
         raise DecodeError("undecodable", "DICOM: found no number of rows and columns; expected an image's")
     photometric = tags.word(dataset, "PhotometricInterpretation")
-    allocated = tags.whole(dataset, "BitsAllocated") or 0
+    allocated, bits = tags.whole(dataset, "BitsAllocated") or 0, _bits_stored(dataset)
     colour = tags.whole(dataset, "SamplesPerPixel") == 3
     return Header(
         width,
@@ -82,17 +83,22 @@ def _header(dataset: FileDataset, key: bytes | None) -> Header:
         "RGB" if colour else "L" if allocated <= 8 else "I;16",
         "DICOM",
         oddities=tags.oddities(dataset),
-        bits=tags.whole(dataset, "BitsStored") or allocated or None,
+        bits=bits if 1 <= bits <= allocated <= 64 else None,
         transfer_syntax=tags.name_of(tags.transfer_syntax(dataset)),
         photometric=photometric if photometric in (*MONOCHROME, *COLOUR, "PALETTE COLOR") else "unknown",
         group=None if key is None else identity.group_of(str(dataset.get(tags.PATIENT) or ""), key=key),
     )
 
 
+def _bits_stored(dataset: FileDataset) -> int:
+    """Return the bits a sample that hold its value: all that it has, where the file does not say."""
+    return tags.whole(dataset, "BitsStored") or tags.whole(dataset, "BitsAllocated") or 0
+
+
 def _refuse_layout(dataset: FileDataset, header: Header) -> None:
     """Let pass what can be decoded: nothing is allocated before, whatever the file promises."""
     syntax, samples = tags.transfer_syntax(dataset), tags.whole(dataset, "SamplesPerPixel") or 1
-    allocated, bits = tags.whole(dataset, "BitsAllocated"), header.bits or 0
+    allocated, bits = tags.whole(dataset, "BitsAllocated") or 0, _bits_stored(dataset)
     known = MONOCHROME if samples == 1 else COLOUR if samples == 3 else ()
     refused = {
         f"found the transfer syntax {header.transfer_syntax}; expected one of {len(SYNTAXES)} others": (
@@ -113,10 +119,7 @@ def _refuse_layout(dataset: FileDataset, header: Header) -> None:
         if holds:
             raise DecodeError("unsupported", f"DICOM: {told}", header)
     if syntax in NATIVE:
-        found, expected = (
-            len(dataset.PixelData or b""),
-            header.width * header.height * samples * ((allocated or 8) // 8),
-        )
+        found, expected = len(dataset.PixelData or b""), header.width * header.height * samples * allocated // 8
         if header.photometric == "YBR_FULL_422":
             expected = expected * 2 // 3
         if found < expected:
