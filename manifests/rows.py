@@ -71,6 +71,24 @@ class AuditedRow(FilmRow):
         int | None,
         Column("IJG quality whose luma quantization table is nearest the file's", pa.int16(), low=1, high=100),
     ]
+    bits: Annotated[
+        int | None,
+        Column(
+            "bits a sample by which the grey levels are scaled to 0..255: 8, or what a deeper film states or needs",
+            pa.int16(),
+            low=1,
+            high=64,
+        ),
+    ]
+    jpeg_subsampling: Annotated[str | None, Column("how a JPEG samples colours: 4:4:4, 4:2:0; grey where it has none")]
+    progressive: Annotated[bool | None, Column("whether a JPEG is coded in scans from coarse to fine")]
+    exif_tags: Annotated[int | None, Column("how many EXIF tags the file has; never what they say", pa.int32(), low=0)]
+    transfer_syntax: Annotated[str | None, Column("the standard's name of how a DICOM is coded; null where it is none")]
+    photometric: Annotated[str | None, Column("a DICOM's photometric interpretation: MONOCHROME1 is stored inverted")]
+    windowing: Annotated[
+        str | None,
+        Column("what made grey levels of a DICOM's values: VOI LUT, window and its function, or bits stored"),
+    ]
     exact_duplicate_of: Annotated[str | None, Column("path of the film with the same bytes that is kept instead")]
     near_duplicate_of: Annotated[
         str | None,
@@ -138,7 +156,7 @@ class PredictionRow(FilmRow):
     ]
 
 
-AUDITED = Schema(AuditedRow, version=1)
+AUDITED = Schema(AuditedRow, version=2)
 SPLIT = Schema(SplitRow, version=1)
 NORMALIZED = Schema(NormalizedRow, version=2)
 PREDICTIONS = Schema(PredictionRow, version=2)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from manifests import source, store
 from manifests.rows import AUDITED
-from stages import paths
+from stages import nih, paths
 from stages.ahead import Ahead
 from stages.auditing import census, checks
 from stages.auditing import summary as audit_summary
@@ -25,12 +26,13 @@ from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_asid
 from stages.auditing.rows import Examined, classified, film_row
 from stages.auditing.thumbnails import Thumbnails
 from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
-from stages.films import decode, look
+from stages.films import decode, identity, look
 from stages.films.frame import Frame
 from stages.labels import Labels, LabelSource, choose
 from stages.memory import give_back
 from stages.statistics.duplicates import SIDE
 
+PATIENT_KEY = "CXR_PATIENT_KEY"  # the variable that holds the key of the hash that stands for a patient
 ROWS_AT_ONCE = 1024  # objects, before they become columns
 GATE = ("fail_on", "limits")  # they decide no row: later stages need not run again for them
 
@@ -41,8 +43,8 @@ class AuditParams(Params):
     labels: LabelSource = Field(
         "auto",
         description="Where labels come from: kermany (file names such as person12_virus_30.jpeg), folder "
-        "(split/class/ or class/), csv (path,label[,group][,split]); auto takes the CSV where there is one, "
-        "else kermany where half of the names fit, else folder.",
+        "(split/class/ or class/), csv (path,label[,group][,split]), nih (Data_Entry_2017*.csv); auto takes the CSV "
+        "where there is one, else NIH's, else kermany where half of the names fit, else folder.",
     )
     labels_csv: str = Field("labels.csv", description="The labels CSV, relative to the raw folder.")
     classes: tuple[str, ...] = Field(
@@ -52,6 +54,11 @@ class AuditParams(Params):
         "",
         description="Regular expression that finds the patient in a path (its capturing groups, if any), for "
         "labels from folders or a CSV without groups; empty: every film is a patient of its own.",
+    )
+    finding: str = Field(
+        "",
+        description="NIH's finding that makes a class, against films without any and films with others alone; "
+        "empty: a class for each finding, and films of several are set aside.",
     )
     height: int = Field(256, ge=1, description="Height in pixels of the crop whose losses are reported.")
     width: int = Field(300, ge=1, description="Width in pixels of the crop whose losses are reported.")
@@ -92,10 +99,10 @@ class AuditJob:
     failure: Failure | None = None
 
 
-def audit_job(job: AuditJob, *, raw: Path, ahead: Ahead | None = None) -> Examined:
+def audit_job(job: AuditJob, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"") -> Examined:
     """Return what the bytes of a job's file say; one that is known to have failed is hashed, and not looked into."""
     if job.failure is None:
-        return audit_one(job.path, raw=raw, ahead=ahead)
+        return audit_one(job.path, raw=raw, ahead=ahead, key=key)
     try:
         data = source.read(raw / job.path)
     except source.SourceError:
@@ -108,8 +115,15 @@ def without(job: AuditJob, failures: Mapping[str, Failure]) -> AuditJob:
     return replace(job, failure=failures[job.path])
 
 
-def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None) -> Examined:
-    """Return what the bytes of one file say; a file that cannot be used says why."""
+def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"") -> Examined:
+    """Return what the bytes of one file say; a file that cannot be used says why.
+
+    Args:
+        path: of the file, under the raw folder.
+        raw: the folder.
+        ahead: what keeps the pixels for the next stage.
+        key: of the hash that stands for a patient whom the file names.
+    """
     begin(path)
     if readable(path) != path:
         return Examined("unreadable", "the name is no UTF-8, so no manifest can hold it; rename the file")
@@ -119,7 +133,7 @@ def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None) -> Examined:
         return Examined(error.status, str(error), file_bytes=error.file_bytes)
     film_id = hashlib.sha256(data).hexdigest()
     try:
-        header, image = decode.decode(data)
+        header, image = decode.decode(data, key=key)
     except decode.DecodeError as error:
         return Examined(error.status, str(error), film_id, len(data), error.header)
     if ahead is not None:
@@ -159,12 +173,15 @@ def look_at_all(
         images, since a folder of other files makes no class.
     """
     files = files_under(raw)
-    labels = choose(params.labels, files, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
-    if labels.source == "csv":
-        files = sorted({*files, *labels.listed} - {params.labels_csv})
+    key = patient_key()  # here, and not where the work is done: other hosts have variables of their own
+    labels = _labels(params, files, raw, key)
+    if labels.listed or labels.beside:
+        files = sorted({*files, *labels.listed} - {*labels.beside})
     retry = Retry(alone=lambda job, _path: job, without=without)
     jobs = Made(lambda number: AuditJob(files[number]), len(files))
-    examined = machine.fan_out(partial(audit_job, raw=raw, ahead=machine.ahead), jobs, total=len(files), retry=retry)
+    examined = machine.fan_out(
+        partial(audit_job, raw=raw, ahead=machine.ahead, key=key), jobs, total=len(files), retry=retry
+    )
     found: set[str] = set()
     tables = [AUDITED.table([])]
     looked = zip(map(readable, files), examined, strict=True)
@@ -178,6 +195,12 @@ def look_at_all(
     return pa.concat_tables(tables), labels, found
 
 
+def _labels(params: AuditParams, files: Sequence[str], raw: Path, key: bytes) -> Labels:
+    """Return the way to name the files: NIH's where its CSV is the one to take, else as `labels.choose` finds."""
+    found = nih.labels(params.labels, files, raw, labels_csv=params.labels_csv, finding=params.finding, key=key)
+    return found or choose(params.labels, files, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
+
+
 def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table, dict[str, Any]]:
     """Examine every file under the raw folder, write the manifest, and return its rows and facts."""
     raw = machine.raw or root / paths.RAW
@@ -188,7 +211,7 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
         give_back()  # what the rows were made from
         rows, threshold = mark_near_duplicates(rows, thumbnails)
     give_back()  # the search's blocks
-    facts = _facts(raw, root, labels, classes, threshold)
+    facts = _facts(raw, root, labels, rows, classes, threshold)
     told = params.model_dump(mode="json", exclude=set(GATE))
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=told, facts=facts))
     return rows, facts
@@ -202,16 +225,32 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
     return _report(_told(*survey(params, root, machine), params), params, root)
 
 
-def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], threshold: float) -> dict[str, Any]:
+def _facts(
+    raw: Path, root: Root, labels: Labels, rows: pa.Table, classes: Sequence[str], threshold: float
+) -> dict[str, Any]:
     inside = raw.resolve().is_relative_to(root.resolve())
     return {
         "raw": raw.resolve().relative_to(root.resolve()).as_posix() if inside else str(raw.resolve()),
         "classes": list(classes),
         "label_source": labels.source,
         "label_source_reason": labels.reason,
-        "group_source": labels.group_reason,
+        "group_source": labels.group_reason + ("" if labels.source == "nih" else _by_tags(rows)),
+        "beside": sorted(labels.beside),
         "near_threshold": round(threshold, 6),
     }
+
+
+def _by_tags(rows: pa.Table) -> str:
+    """Return what is to be said of the patients whom DICOMs name, where any made a group."""
+    hashed = pc.starts_with(pc.fill_null(rows.column("group_id"), ""), identity.PREFIX)
+    films = pc.sum(pc.and_(hashed, pc.equal(pc.fill_null(rows.column("format"), ""), "DICOM"))).as_py() or 0
+    how = f"under the key of {PATIENT_KEY}" if patient_key() else f"without a key ({PATIENT_KEY} is not set)"
+    return f"; where that is silent, the patient id of {films:,} DICOMs, hashed {how}" if films else ""
+
+
+def patient_key() -> bytes:
+    """Return the key of the hash that stands for a patient, empty where there is none."""
+    return os.environ.get(PATIENT_KEY, "").encode()
 
 
 @dataclass(frozen=True, slots=True)

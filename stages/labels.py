@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from manifests.rows import DeliveredSplit, Status
 from stages.contract import StageError
 
-LabelSource = Literal["auto", "kermany", "folder", "csv"]
+LabelSource = Literal["auto", "kermany", "folder", "csv", "nih"]
 SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
     "train": "train",
     "training": "train",
@@ -64,6 +64,7 @@ class Labels(Protocol):
         group_reason: a sentence: what makes a patient group.
         classes: in the order of `label_index`; empty where the files decide.
         listed: paths that must be there.
+        beside: files of the raw folder that tell of films, and are none.
     """
 
     @property
@@ -76,6 +77,8 @@ class Labels(Protocol):
     def classes(self) -> tuple[str, ...]: ...  # noqa: D102 - the class says it
     @property
     def listed(self) -> tuple[str, ...]: ...  # noqa: D102 - the class says it
+    @property
+    def beside(self) -> tuple[str, ...]: ...  # noqa: D102 - the class says it
 
     def name(self, path: str) -> Named:
         """Return what is known of the film at a POSIX path under the raw folder."""
@@ -106,6 +109,7 @@ class KermanyLabels:
     group_reason: str = "a patient is (class, series, number) of the file name: numbers restart per class"
     classes: tuple[str, ...] = KERMANY_CLASSES
     listed: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def name(self, path: str) -> Named:
         """Return class, group and split; a folder that contradicts the name is a conflict."""
@@ -129,6 +133,7 @@ class FolderLabels:
     source: str = "folder"
     classes: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def group_reason(self) -> str:
@@ -159,6 +164,7 @@ class CsvLabels:
     has_groups: bool
     source: str = "csv"
     classes: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -213,7 +219,7 @@ def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: 
     """
     pattern = re.compile(group_pattern) if group_pattern else None
     if source == "csv" or (source == "auto" and (raw / labels_csv).is_file()):
-        return read_csv(raw / labels_csv, pattern)
+        return replace(read_csv(raw / labels_csv, pattern), beside=(labels_csv,))
     # hidden files do not vote: a zip packed on a Mac holds a `._name` beside every name
     names = [path for path in paths if not PurePosixPath(path).name.startswith(".")]
     matching = sum(kermany_name(path) is not None for path in names)

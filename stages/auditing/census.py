@@ -24,6 +24,13 @@ def census(films: pa.Table) -> dict[str, Any]:
         "modes": by_class(films, lambda of_class: most_common(of_class.column("mode"))),
         "formats": most_common(films.column("format")),
         "jpeg_quality": by_class(films, _quality),
+        "bits": _kinds(films, "bits"),
+        "jpeg_subsampling": _kinds(films, "jpeg_subsampling"),
+        "progressive": by_class(films, lambda of_class: _how_many(of_class.column("progressive"))),
+        "exif": by_class(films, lambda of_class: _how_many(pc.greater(of_class.column("exif_tags"), 0))),
+        "transfer_syntaxes": _kinds(films, "transfer_syntax"),
+        "photometric": _kinds(films, "photometric"),
+        "windowing": _kinds(films, "windowing"),
     }
 
 
@@ -33,6 +40,16 @@ def sizes_to_plot(rows: pa.Table) -> list[dict[str, Any]]:
     every = math.ceil(len(films) / PLOTTED) or 1
     plotted: list[dict[str, Any]] = films.take(np.arange(0, len(films), every)).to_pylist()
     return plotted
+
+
+def _kinds(films: pa.Table, name: str) -> dict[str, dict[str, int]]:
+    """Return how many films of each class hold each value of a column; a class that holds none is left out."""
+    found = by_class(films, lambda of_class: most_common(of_class.column(name)))
+    return {label: {str(value): n for value, n in kinds.items()} for label, kinds in found.items() if kinds}
+
+
+def _how_many(holds: pa.ChunkedArray) -> int:
+    return pc.sum(holds).as_py() or 0
 
 
 def _films_and_patients(films: pa.Table) -> dict[str, int]:

@@ -15,6 +15,7 @@ UNDELIVERED = "none"  # the name of the films that came in no split
 COLUMNS = (  # that figures are made of
     *("label", "label_index", "group_id", "delivered_split", "width", "height", "mode", "format"),
     *("bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added"),
+    *("bits", "jpeg_subsampling", "progressive", "exif_tags", "transfer_syntax", "photometric", "windowing"),
 )
 
 

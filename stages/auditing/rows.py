@@ -17,7 +17,12 @@ from stages.films.frame import Frame
 from stages.films.placement import place
 from stages.labels import Named
 
-MEASURES = ("width", "height", "mode", "format", "bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added")
+# what a row takes from its file's header as it is
+TOLD = (
+    *("width", "height", "mode", "format", "jpeg_quality", "bits", "jpeg_subsampling", "progressive", "exif_tags"),
+    *("transfer_syntax", "photometric", "windowing"),
+)
+MEASURES = (*TOLD, "bits_per_pixel", "crop_lost", "pad_added")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,11 @@ class Examined:
     file_bytes: int | None = None
     header: decode.Header | None = None
     thumbnail: bytes = b""
+
+    @property
+    def group(self) -> str | None:
+        """The patient by the file's own word, hashed."""
+        return self.header.group if self.header is not None else None
 
 
 def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> AuditedRow:
@@ -45,7 +55,7 @@ def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> Audit
         path=path,
         label=named.label,
         label_index=None,
-        group_id=named.group,
+        group_id=named.group or examined.group,
         split=None,
         status=status,
         reason=reason,
@@ -84,12 +94,8 @@ def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
         return dict.fromkeys(MEASURES)
     crop = place(header.frame, frame=frame, policy="crop")
     return {
-        "width": header.width,
-        "height": header.height,
-        "mode": header.mode,
-        "format": header.format,
+        **{name: getattr(header, name) for name in TOLD},
         "bits_per_pixel": 8 * examined.file_bytes / (header.width * header.height),
-        "jpeg_quality": header.jpeg_quality,
         "crop_lost": crop.lost,
         "pad_added": crop.padded,
     }

@@ -107,9 +107,10 @@ class Audit(Told):
 
     raw: str = Field(description="The folder, relative to the root where it lies there.")
     classes: list[str] = Field(description="In the order of label_index.")
-    label_source: Literal["kermany", "folder", "csv"]
+    label_source: Literal["kermany", "folder", "csv", "nih"]
     label_source_reason: str
     group_source: str
+    beside: list[str] = Field(description="Files of the folder that tell of films, and are none.")
     near_threshold: float = Field(description="As in `duplicates`.")
     frame: Size = Field(description="The frame of the crop that is judged.")
     files: Count
@@ -122,6 +123,13 @@ class Audit(Told):
     sizes: dict[str, Sizes] = Field(description="By class.")
     modes: dict[str, dict[str, Count]] = Field(description="By class and Pillow's name of the pixel layout.")
     formats: dict[str, Count]
+    bits: dict[str, dict[str, Count]] = Field(description="By class and bits a sample, by which levels were scaled.")
+    jpeg_subsampling: dict[str, dict[str, Count]] = Field(description="By class and sampling of the colours.")
+    progressive: dict[str, Count] = Field(description="Progressive JPEGs, by class.")
+    exif: dict[str, Count] = Field(description="Films with any EXIF tag, by class.")
+    transfer_syntaxes: dict[str, dict[str, Count]] = Field(description="DICOMs by class and transfer syntax.")
+    photometric: dict[str, dict[str, Count]] = Field(description="DICOMs by class and photometric interpretation.")
+    windowing: dict[str, dict[str, Count]] = Field(description="DICOMs by class and what made grey levels of them.")
     jpeg_quality: dict[str, Quality] = Field(description="By class.")
     crop: dict[Split, dict[str, Crop]] = Field(description="By delivered split and class.")
     shortcuts: dict[Split, dict[str, ByClass]] = Field(

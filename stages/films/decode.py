@@ -5,29 +5,22 @@ from __future__ import annotations
 import ctypes
 import io
 import logging
-import struct
 import warnings
-import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError, _imaging
 
-from manifests.rows import Status
-from stages.films import parts
-from stages.films.frame import Frame, Gray
+from stages.films import deep, parts
+from stages.films.header import BROKEN, LONGEST_ASPECT, MAX_PIXELS, SMALLEST_SIDE, DecodeError, Header, refuse_size
+
+__all__ = ("EXTENSIONS", "FORMATS", "LONGEST_ASPECT", "MAX_PIXELS", "SMALLEST_SIDE", "DecodeError", "Header", "decode")
 
 # Named, since Pillow would also open formats that start other programs (EPS) or hold no film (ICO, GIF).
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "PPM", "WEBP")
-MAX_PIXELS = 100_000_000  # a film of 35 x 43 cm at 50 um has 60 million
-SMALLEST_SIDE = 8  # below, there is nothing to see, and a crop to 256 would magnify 32 times
-ROWS_AT_ONCE = 256  # of a 16-bit film: its levels take four bytes each on their way to one
-LONGEST_ASPECT = 16  # beyond, a few kB of strip (8 x 400,000) would grow to gigabytes: a crop scales the shorter side
-# What Pillow's readers raise on bytes that break their format, collected by fuzzing and from its test suite.
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, OverflowError,
-          MemoryError, struct.error, zlib.error)  # fmt: skip
-
+# By the columns and rows of luma that share a colour sample.
+SUBSAMPLINGS = {(1, 1): "4:4:4", (2, 1): "4:2:2", (1, 2): "4:4:0", (2, 2): "4:2:0", (4, 1): "4:1:1", (4, 2): "4:1:0"}
 # Luma quantization table of the JPEG standard, annex K.1, at quality 50, sorted: Pillow's versions differ in
 # the order they report, the values do not.
 STANDARD_LUMA = np.sort([
@@ -37,52 +30,20 @@ STANDARD_LUMA = np.sort([
 ])  # fmt: skip
 
 
-class DecodeError(Exception):
-    """A file is no film that can be used; `status`, the text and what is known of the file go into its row."""
-
-    def __init__(self, status: Status, reason: str, header: Header | None = None) -> None:
-        super().__init__(reason)
-        self.status: Status = status
-        self.header = header
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a file says of itself.
-
-    Attributes:
-        width, height: pixels.
-        mode: Pillow's name of the pixel layout.
-        format: what the bytes are, whatever the file's extension says.
-        jpeg_quality: the IJG quality nearest the luma quantization table; None where the file is no JPEG.
-        oddities: what a person should know of how the file was read, a kind before its colon.
-    """
-
-    width: int
-    height: int
-    mode: str
-    format: str
-    jpeg_quality: int | None
-    oddities: tuple[str, ...] = ()
-
-    @property
-    def frame(self) -> Frame:
-        """Height and width."""
-        return Frame(height=self.height, width=self.width)
-
-
-def decode(data: bytes) -> tuple[Header, Image.Image]:
+def decode(data: bytes, *, key: bytes | None = None) -> tuple[Header, Image.Image]:
     """Return what the file says of itself, and its grey levels as a Pillow image of mode L.
 
     A Pillow image and not an array, since Pillow resizes it next: each way between them is a copy of the film.
 
     Colour becomes grey by ITU-R 601-2 luma (Pillow's `convert("L")`, and so torchvision's `Grayscale`);
-    16-bit levels become `round(level / 257)`, which takes 0..65535 to 0..255. EXIF orientation is not
-    applied, as in the 2020 recipe, nor is an ICC profile, and of several frames the first is taken: the header's
-    `oddities` say so. (A TIFF's own orientation tag is applied, by Pillow, and so in the 2020 recipe.)
+    levels of more than eight bits become `round(255 x level / white)`, white being what the file states or what
+    `films.deep` takes it for: of 16 bits, `round(level / 257)`. A DICOM's become what it says (`films.dicom`). EXIF
+    orientation is not applied, as in the 2020 recipe, nor is an ICC profile, and of several frames the first is taken:
+    the header's `oddities` say so. (A TIFF's own orientation tag is applied, by Pillow, and so in the 2020 recipe.)
 
     Args:
         data: the file.
+        key: of the hash that stands for a DICOM's patient (`films.identity`); None: no patient is read.
 
     Raises:
         DecodeError: where the bytes are no image, not a whole one, or not one that can be used.
@@ -91,12 +52,23 @@ def decode(data: bytes) -> tuple[Header, Image.Image]:
         raise DecodeError("empty", "found 0 bytes; expected an image")
     if (found := parts.too_many(data)) is not None:
         raise DecodeError("unsupported", found)
+    if parts.is_dicom(data):
+        return _dicom(data, key)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata; what matters raises
         with _opened(data) as image:
-            header = _header(image)
-            gray = _gray(image, header)
-            return replace(header, oddities=_oddities(image, header)), gray
+            header = _header(image, data)
+            gray, header = _gray(image, header, data)
+            return _with_exif(image, header), gray
+
+
+def _dicom(data: bytes, key: bytes | None) -> tuple[Header, Image.Image]:
+    try:
+        from stages.films import dicom  # noqa: PLC0415 - an extra, and no other film needs it
+    except ImportError as error:
+        told = "found a DICOM, and no package that reads it; expected: pip install 'cxr-pipeline[dicom]'"
+        raise DecodeError("unsupported", told) from error
+    return dicom.decode(data, key=key)
 
 
 def _opened(data: bytes) -> Image.Image:
@@ -104,46 +76,56 @@ def _opened(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         found = f"found {len(data)} bytes starting {data[:4].hex(' ')}"
-        raise DecodeError("not_an_image", f"{found}; expected JPEG, PNG, TIFF, BMP, PGM or WebP") from error
+        raise DecodeError("not_an_image", f"{found}; expected JPEG, PNG, TIFF, BMP, PGM, WebP or DICOM") from error
     except Image.DecompressionBombError as error:
         raise DecodeError("too_large", f"{error}; expected at most {MAX_PIXELS} pixels") from error
     except BROKEN as error:
         raise _broken(error) from error
 
 
-def _header(image: Image.Image) -> Header:
+def _header(image: Image.Image, data: bytes) -> Header:
     width, height = image.size
     if min(width, height) < 1:
         raise DecodeError("undecodable", f"found {width} x {height} pixels; expected at least {SMALLEST_SIDE} a side")
-    quality = jpeg_quality(image) if isinstance(image, JpegImagePlugin.JpegImageFile) else None
-    header = Header(width, height, image.mode, str(image.format), quality)
-    found = f"found {width} x {height} pixels"
-    if width * height > MAX_PIXELS:
-        raise DecodeError("too_large", f"{found}; expected at most {MAX_PIXELS}", header)
-    if min(width, height) < SMALLEST_SIDE:
-        raise DecodeError("unsupported", f"{found}; expected at least {SMALLEST_SIDE} a side", header)
-    if max(width, height) > LONGEST_ASPECT * min(width, height):
-        raise DecodeError("unsupported", f"{found}; expected at most {LONGEST_ASPECT} times as long as wide", header)
+    header = Header(width, height, image.mode, str(image.format), bits=deep.sample_bits(image, data))
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        header = replace(
+            header,
+            jpeg_quality=jpeg_quality(image),
+            jpeg_subsampling=_subsampling(image),
+            progressive="progressive" in image.info,
+        )
+    refuse_size(header)
     return header
 
 
-def _gray(image: Image.Image, header: Header) -> Image.Image:
+def _gray(image: Image.Image, header: Header, data: bytes) -> tuple[Image.Image, Header]:
+    """Return the grey levels, and the header with what was found out on the way to them."""
     try:
-        image.load()
-        if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):  # Pillow's 16-bit PGM
-            return Image.fromarray(_from_16_bit(np.asarray(image)))
+        if deep.is_deep(image):
+            levels, header = deep.gray(image, data, header)
+            return Image.fromarray(levels), header
         if image.mode in ("I", "F"):
-            raise DecodeError(
-                "unsupported", f"found mode {image.mode} (32 bit); expected 8 or 16 bits a channel", header
-            )
-        return image if image.mode == "L" else image.convert("L")
+            raise DecodeError("unsupported", f"found mode {image.mode} (32 bit); expected 8 or 16 bits", header)
+        image.load()
+        return image if image.mode == "L" else image.convert("L"), header
     except BROKEN as error:
         raise _broken(error, header) from error
 
 
-def _oddities(image: Image.Image, header: Header) -> tuple[str, ...]:
+def _with_exif(image: Image.Image, header: Header) -> Header:
+    """Return the header with what EXIF says of the film, which a TIFF says in tags of its own, and what is odd."""
+    try:
+        exif = image.getexif()
+        orientation, tags = exif.get(ExifTags.Base.Orientation), len(exif)
+    except BROKEN:
+        orientation, tags = None, 0
+    odd = (*_oddities(image, header, orientation), *header.oddities)
+    return replace(header, exif_tags=None if header.format == "TIFF" else tags, oddities=odd)
+
+
+def _oddities(image: Image.Image, header: Header, orientation: object) -> tuple[str, ...]:
     """Return what a person should know of how a file was read, a kind before its colon."""
-    orientation = _orientation(image)
     found = {
         f"EXIF orientation is ignored: the file says {orientation}": orientation in range(2, 9),
         "only the first frame is used: the file holds several": getattr(image, "is_animated", False),
@@ -155,26 +137,9 @@ def _oddities(image: Image.Image, header: Header) -> tuple[str, ...]:
     return tuple(text for text, holds in found.items() if holds)
 
 
-def _orientation(image: Image.Image) -> object:
-    """Return what EXIF says of the orientation, or None where it cannot be read."""
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except BROKEN:
-        return None
-
-
 def _broken(error: BaseException, header: Header | None = None) -> DecodeError:
     """Return what is wrong with a film that Pillow could not read: cut off, as far as its words tell, or spoilt."""
     return DecodeError("truncated" if "truncated" in str(error).lower() else "undecodable", _text(error), header)
-
-
-def _from_16_bit(levels: NDArray[np.integer]) -> Gray:
-    """Return round(level / 257); 255 x 257 = 65535, so black stays black and white stays white."""
-    gray = np.empty(levels.shape, np.uint8)
-    for top in range(0, len(levels), ROWS_AT_ONCE):
-        some = slice(top, top + ROWS_AT_ONCE)
-        gray[some] = (levels[some].astype(np.uint32) + 128) // 257
-    return gray
 
 
 def _text(error: BaseException) -> str:
@@ -192,6 +157,18 @@ def jpeg_quality(image: JpegImagePlugin.JpegImageFile) -> int | None:
         return None
     found = np.sort(tables[0])
     return int(np.argmin(np.abs(_LUMA_TABLES - found).sum(axis=1))) + 1
+
+
+def _subsampling(image: JpegImagePlugin.JpegImageFile) -> str:
+    """Return how the colours of a JPEG are sampled: 4:4:4 where every pixel has its own, `grey` where there are none.
+
+    Factors that have no such name are told as they are, of each component, across x down.
+    """
+    factors = tuple((across, down) for _, across, down, _ in image.layer)
+    if len(factors) == 1:
+        return "grey"
+    named = SUBSAMPLINGS.get(factors[0]) if factors[1:3] == ((1, 1), (1, 1)) else None
+    return named or " ".join(f"{across}x{down}" for across, down in factors)
 
 
 def _luma_tables() -> NDArray[np.int64]:

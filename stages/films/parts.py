@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 MOST_PARTS = 100_000  # a PNG of 300 MB has 37,000 of zlib's usual 8 kB; each part costs a decoder some microseconds
@@ -9,6 +10,17 @@ MOST_SCANS = 100  # progressive JPEGs have about ten; each of 14 bytes costs a p
 START_OF_SCAN = b"\xff\xda"
 SEQUENTIAL = (0xC0, 0xC1)  # the markers of frames that are coded by Huffman, block by block
 OTHER_FRAMES = (0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
+
+DICM, DICM_AT = b"DICM", 128  # after a preamble that may hold anything (DICOM PS3.10, 7.1)
+# Without it a file begins with its first tag, of group 2 or 8, little-endian: (0002,0000), (0008,0005), (0008,0016) ...
+BARE_DICOM = re.compile(
+    rb"(?:\x02\x00[\x00-\x03\x10-\x18]|\x08\x00[\x00-\x90])\x00(?:[A-Z]{2}|.{2}\x00\x00)", re.DOTALL
+)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Return whether a file says that it is a DICOM, or begins as one without its preamble."""
+    return data[DICM_AT : DICM_AT + 4] == DICM or BARE_DICOM.match(data) is not None
 
 
 def too_many(data: bytes) -> str | None:
@@ -41,6 +53,17 @@ def _segments(data: bytes) -> Iterator[int]:
             return
         alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9
         place += 1 if alone else 2 + max(2, int.from_bytes(data[place + 2 : place + 4]))
+
+
+def significant_bits(png: bytes) -> int | None:
+    """Return how many bits of a grey PNG's samples were measured (sBIT), or None where it does not say."""
+    for place in _chunks(png):
+        kind, length = png[place + 4 : place + 8], int.from_bytes(png[place : place + 4])
+        if kind == b"IDAT":
+            return None
+        if kind == b"sBIT" and length == 1:
+            return png[place + 8] if png[place + 8 : place + 9] and 1 <= png[place + 8] <= 16 else None
+    return None
 
 
 def _chunks(data: bytes) -> Iterator[int]:

@@ -138,7 +138,7 @@ def raw_jobs(found: Manifests, machine: Machine) -> tuple[list[Job], list[Findin
     except StageError:  # an empty folder: all films are missing, and are found to be
         there = set()
     where = str(machine.raw or footer.facts["raw"])
-    told = {footer.params.get("labels_csv")} if footer.facts.get("label_source") == "csv" else set()
+    told = set(footer.facts.get("beside", ()))
     new = [
         Finding("raw", f"{where}/{path}", "a raw file that the audit has not seen", "one row in the audit")
         for path in sorted(there - set(known) - told)

@@ -87,7 +87,9 @@ def test_every_mode_of_every_lossless_format_becomes_the_grey_of_pillow(mode: st
     picture = _picture(mode)
     options = {"lossless": True, "exact": True} if format_ == "WEBP" else {}
     header, image = _decoded(_saved(picture, format_, **options))
-    assert replace(header, oddities=()) == Header(WIDE, HIGH, mode, format_, None)
+    bits = 1 if mode == "1" else 8
+    exif = None if format_ == "TIFF" else 0
+    assert replace(header, oddities=()) == Header(WIDE, HIGH, mode, format_, bits=bits, exif_tags=exif)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.asarray(picture.convert("L")))
 
@@ -193,6 +195,31 @@ def test_of_several_frames_the_first_is_used() -> None:
     np.testing.assert_array_equal(image, np.asarray(first))
 
 
+@pytest.mark.parametrize(
+    ("mode", "options", "told"),
+    [
+        ("L", {}, "grey"),
+        ("RGB", {"subsampling": 0}, "4:4:4"),
+        ("RGB", {"subsampling": 1}, "4:2:2"),
+        ("RGB", {"subsampling": 2}, "4:2:0"),
+        ("CMYK", {}, "4:4:4"),
+    ],
+)
+def test_a_jpeg_tells_how_its_colours_are_sampled(mode: str, options: dict[str, Any], told: str) -> None:
+    for progressive in (False, True):
+        header, _ = _decoded(_saved(_picture(mode), "JPEG", progressive=progressive, **options))
+        assert (header.jpeg_subsampling, header.progressive) == (told, progressive)
+    assert _decoded(_saved(_picture("L"), "PNG"))[0].jpeg_subsampling is None
+
+
+def test_exif_tags_are_counted_and_not_told() -> None:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B] = "a chest of John Doe", "Doe"
+    header, _ = _decoded(_saved(_picture("L"), "JPEG", exif=exif))
+    assert header.exif_tags == 2
+    assert "Doe" not in repr(header)
+
+
 def test_what_the_bytes_are_counts_and_nothing_else() -> None:
     """No file name comes near the decoder: a PNG that is called .jpeg is a PNG."""
     assert _decoded(_saved(_picture("L"), "PNG"))[0].format == "PNG"
@@ -256,7 +283,7 @@ def test_pixels_that_break_their_format_are_undecodable() -> None:
     data[data.index(b"IDAT") + 30] ^= 0xFF
     error = _refused(bytes(data))
     assert error.status == "undecodable"
-    assert error.header == Header(WIDE, HIGH, "L", "PNG", None)
+    assert error.header == Header(WIDE, HIGH, "L", "PNG", bits=8)
 
 
 @pytest.mark.parametrize("size", [(10_001, 10_000), (200_000, 200_000)], ids=str)
