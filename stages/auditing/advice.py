@@ -45,9 +45,9 @@ def advice(policies: Mapping[str, Figures]) -> dict[str, Any]:
         "scores": scores,
         "why": [
             _does(best, policies[best], scores[best]),
-            *_reads(best, policies[best]),
+            *_reads(policies[best]),
             f"Runner-up: {second}. {_does(second, policies[second], scores[second])}",
-            *_reads(second, policies[second]),
+            *_reads(policies[second]),
             *_size(policies[best]),
         ],
     }
@@ -89,7 +89,7 @@ def _does(policy: str, found: Figures, score: Figures) -> str:
     return f"{policy} {DOES[policy]}: {costs} (score {score['score']:.2f}, of which marks {score['marks']:.2f})."
 
 
-def _reads(policy: str, found: Figures) -> list[str]:
+def _reads(found: Figures) -> list[str]:
     said = []
     for mark in (one for one in READ if any(one in marks for marks in found["marks"].values())):
         sure, name, split, auc = _surest(found, mark)

@@ -38,8 +38,9 @@ LOST, PADDED, DISTORTED = 1.0, 0.5, 1.0  # prices: what is lost is gone, a black
 Columns = NDArray[np.float64]  # (films,)
 
 MARKS: Mapping[str, Callable[[Placements], Columns]] = {
-    "padding": lambda placed: _missing(placed.resized_width, placed.frame.width)
-    - _missing(placed.resized_height, placed.frame.height),
+    "padding": lambda placed: (
+        _missing(placed.resized_width, placed.frame.width) - _missing(placed.resized_height, placed.frame.height)
+    ),
     "framing": lambda placed: placed.lost_width - placed.lost_height,
     "shape": lambda placed: placed.stretch,
     "size": lambda placed: np.sqrt(placed.scale_x * placed.scale_y),
@@ -55,7 +56,7 @@ MARKS_OF: Mapping[Policy, tuple[str, ...]] = {
 def costs(films: pa.Table, frame: Frame) -> dict[str, Any]:
     """Return what each policy costs, what it marks, whom it costs most, and which is recommended."""
     if not len(films):
-        return {"costs": {"policies": {}, "recommendation": None}}
+        return {"costs": {"policies": {}, "recommendation": None}, "crop": {}}
     policies = {policy: _of_policy(films, frame, policy) for policy in RESIZES}
     return {"costs": {"policies": policies, "recommendation": advice(policies)}, "crop": nested(films, _of_2020)}
 

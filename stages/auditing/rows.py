@@ -30,6 +30,7 @@ class Examined:
     file_bytes: int | None = None
     header: decode.Header | None = None
     thumbnail: bytes = b""
+    specimen: bytes = b""  # of a film of the sample alone
 
 
 def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> AuditedRow:

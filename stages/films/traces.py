@@ -1,9 +1,9 @@
-"""What compression and rescaling leave in a film's normalized pixels: twenty numbers without anatomy.
+"""What compression and rescaling leave in a film's normalized pixels: some numbers without anatomy.
 
 Lungs, ribs and hearts lie in low frequencies; what a codec and a resize do lies in high ones. So each number is made of
 what is left when a film's low frequencies are gone, and is a ratio wherever a brighter or flatter film would change it:
 
-- band 1 to 8: log10 of the mean power in rings of radial frequency from 0.1 cycles per pixel to the corner, less that
+- band 1 to 9: log10 of the mean power in rings of radial frequency from 0.1 cycles per pixel to the corner, less that
   of all of them together (a codec's quantizer empties the upper ones first, a resize shapes them);
 - level: log10 of the power of all of them together;
 - across / down: log10 of the power of the upper frequencies along x over that along y (a squeeze scales them apart);
@@ -11,7 +11,7 @@ what is left when a film's low frequencies are gone, and is a ratio wherever a b
   at the frequencies beside it, in the profile of absolute second differences; 0 where the resize wipes it out;
 - noise: log10 of the median absolute Laplacian (after Immerkaer, Computer Vision and Image Understanding 64, 1996);
 - tail: log10 of its mean over its median (edges and blocks against even grain);
-- flat: share of neighbours with the same grey level, across and down;
+- flat x, flat y: share of neighbours with the same grey level, across and down;
 - comb: mean of |h(g) - (h(g-1) + h(g+1)) / 2| over the mean of h, of the grey levels' histogram h between its 5th and
   95th percentile (a table or few levels leave a comb);
 - gaps: share of grey levels between these that no pixel has;
@@ -122,8 +122,12 @@ def _noise(levels: Levels) -> list[float]:
     """Return the median absolute Laplacian, and its mean over its median."""
     rows = levels[:-2] - 2 * levels[1:-1] + levels[2:]
     size = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])
-    median = float(np.median(size[::2, ::2]))  # a quarter of them says the same
-    return [_log(median**2), _log(float(size.mean()) ** 2) - _log(median**2)]
+    # whole numbers: half of those that equal the median lie below it
+    counts = np.bincount(size.ravel().astype(np.int64))
+    summed = np.cumsum(counts)
+    at = int(np.searchsorted(summed, size.size / 2))
+    median = at + (size.size / 2 - (summed[at] - counts[at])) / max(int(counts[at]), 1) - 0.5
+    return [_log(max(0.0, median) ** 2), _log(float(size.mean()) ** 2) - _log(max(0.0, median) ** 2)]
 
 
 def _histogram(tile: Gray) -> list[float]:

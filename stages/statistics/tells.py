@@ -44,6 +44,11 @@ class Tell:
         """From 0 to 1: how far from telling nothing it is at least, by the nearer end of its interval."""
         return 2 * max(0.0, self.low - 0.5, 0.5 - self.high)
 
+    @property
+    def flipped(self) -> Tell:
+        """The same by less of the number in place of more."""
+        return Tell(1 - self.auc, 1 - self.high, 1 - self.low, self.films)
+
     def as_json(self) -> dict[str, float]:
         """Return it rounded to what does not hang on the order of a machine's additions."""
         return {**{name: round(getattr(self, name), 4) for name in ("auc", "low", "high")}, "films": self.films}
@@ -155,25 +160,27 @@ def standardised_difference(values: Values, labels: NDArray[np.int64]) -> float:
     return min(99.0, between / math.sqrt(within)) if within > 0 else 99.0
 
 
-def without(confounder: Values, features: Features, *, known: Values, of_known: Features) -> NDArray[np.float64]:
-    """Return what of the features a cubic in a confounder does not explain, the cubic fitted on known films.
+def without(confounders: Features, features: Features, *, known: Features, of_known: Features) -> NDArray[np.float64]:
+    """Return what of the features a cubic in each confounder does not explain, the cubics fitted on known films.
 
     What differs between two classes only because their films were scaled differently is gone from it; and so is a part
     of what would have told them apart at the same scale, where scale and class go together: it tells the least that
     can be said.
 
     Args:
-        confounder: (films,) of the films to return.
+        confounders: (films, columns) of the films to return.
         features: of the same films.
-        known: the confounder of the films that the cubic is fitted on.
+        known: the confounders of the films that the cubics are fitted on.
         of_known: their features.
     """
-    centre, spread = float(known.mean()), float(known.std()) or 1.0
+    centre, spread = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
+    low, high = known.min(axis=0), known.max(axis=0)
 
-    def powers(of: Values) -> NDArray[np.float64]:
+    def powers(of: Features) -> NDArray[np.float64]:
         # no wilder outside the known films than at their ends
-        scaled = (np.clip(of, known.min(), known.max()) - centre) / spread
-        return np.stack([scaled**degree for degree in range(4)], axis=1)
+        scaled = (np.clip(of, low, high) - centre) / np.where(spread > 0, spread, 1)
+        return np.concatenate([np.ones((len(of), 1)), scaled, scaled**2, scaled**3], axis=1)
 
-    weights, *_ = np.linalg.lstsq(powers(known), np.asarray(of_known, np.float64), rcond=None)
-    return np.asarray(features - powers(confounder) @ weights, np.float64)
+    # of two confounders that go together, as scales across and down do, the least weights are taken
+    weights, *_ = np.linalg.lstsq(powers(known), np.asarray(of_known, np.float64), rcond=1e-6)
+    return np.asarray(features - powers(confounders) @ weights, np.float64)
