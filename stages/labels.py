@@ -119,9 +119,8 @@ class KermanyLabels:
         split = delivered_split(path)
         if found is None:
             return Named(None, None, split, "unlabelled", f"the file name is none of {KERMANY_FORMS}")
-        label, group = found
-        if self.group_pattern is not None:
-            group = matched_group(self.group_pattern, path, label)
+        label, own = found
+        group = own if self.group_pattern is None else matched_group(self.group_pattern, path, label)
         folder = PurePosixPath(path).parent.name
         if label not in KERMANY_FOLDERS.get(folder.upper(), {label}):
             return Named(label, group, split, "label_conflict", f"the name says {label}, the folder {folder}")

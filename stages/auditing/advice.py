@@ -16,10 +16,12 @@ from collections.abc import Iterator, Mapping
 from statistics import mean
 from typing import Any
 
+from stages.films.placement import Policy
+
 READ = {"padding": 1.0, "shape": 1.0, "framing": 0.5}
 PADDED = 0.5  # the price of a black pixel: it is wasted, and nothing of the film is gone
-ORDER = ("cover", "letterbox", "crop", "squeeze")  # of equal scores, the first
-DOES = {
+ORDER: tuple[Policy, ...] = ("cover", "letterbox", "crop", "squeeze")  # of equal scores, the first
+DOES: Mapping[Policy, str] = {
     "crop": "scales the shorter side, cuts what stands over and leaves black what is missing",
     "cover": "fills the frame and cuts what stands over",
     "letterbox": "shows the whole film with black beside it",
@@ -34,7 +36,7 @@ MARKS = {
 Figures = Mapping[str, Any]
 
 
-def advice(policies: Mapping[str, Figures]) -> dict[str, Any]:
+def advice(policies: Mapping[Policy, Figures]) -> dict[str, Any]:
     """Return the recommended policy, the runner-up, the scores of all and the reasons."""
     scores = {policy: _score(policy, found) for policy, found in policies.items()}
     ranked = sorted(scores, key=lambda policy: (scores[policy]["score"], ORDER.index(policy)))
@@ -53,7 +55,7 @@ def advice(policies: Mapping[str, Figures]) -> dict[str, Any]:
     }
 
 
-def _score(policy: str, found: Figures) -> dict[str, float]:
+def _score(policy: Policy, found: Figures) -> dict[str, float]:
     cells = list(_cells(found))
     lost, padded = (mean(cell[name] for cell in cells) for name in ("lost", "padded"))
     distorted = mean(cell["distortion"] for cell in cells) if policy == "squeeze" else 0.0
@@ -77,7 +79,7 @@ def _surest(found: Figures, mark: str) -> tuple[float, str, str, float]:
     return max(told, key=lambda one: one[0], default=(0.0, "", "", 0.5))
 
 
-def _does(policy: str, found: Figures, score: Figures) -> str:
+def _does(policy: Policy, found: Figures, score: Figures) -> str:
     cells = list(_cells(found))
     parts = []
     for name, what in (("lost", "{} of a film's area is lost"), ("padded", "{} of the frame is black")):

@@ -81,7 +81,7 @@ def _of_policy(films: pa.Table, frame: Frame, policy: Policy) -> dict[str, Any]:
 
 
 def _means(films: Placements) -> dict[str, float]:
-    rows: dict[str, Columns] = {
+    rows: dict[str, NDArray[Any]] = {
         "lost_width": films.lost_width,
         "lost_height": films.lost_height,
         "lost": films.lost,

@@ -102,7 +102,8 @@ def _rule(films: pa.Table) -> dict[str, Any]:
 
 def _spread(films: pa.Table) -> pa.Table:
     """Return EXAMPLES of the films from all over the folder: the first ones would all be of one class."""
-    return films.take(np.unique(np.linspace(0, len(films) - 1, EXAMPLES).astype(np.int64)) if len(films) else [])
+    places = np.linspace(0, len(films) - 1, min(EXAMPLES, len(films)))
+    return films.take(np.unique(places.astype(np.int64)))
 
 
 def _false_alarms(films: pa.Table, parts: Sequence[str]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def _squeezed(width: Sizes, height: Sizes, frame: Frame) -> tuple[Sizes, Sizes]:
     return np.full_like(width, frame.width), np.full_like(height, frame.height)
 
 
-def _rounded(sizes: Shares) -> Sizes:
+def _rounded(sizes: NDArray[Any]) -> Sizes:
     return np.asarray(np.rint(sizes), np.int64)  # half to even, as Python rounds
 
 
