@@ -37,9 +37,8 @@ class Aim:
 def specimen(image: Gray, placement: Placement) -> bytes:
     """Return what is kept of a film in the frame: a SPECIMEN's bytes."""
     found = np.zeros((), SPECIMEN)
-    scale_x, scale_y = placement.scale_x, placement.scale_y
-    found["traces"] = traces.traces(image, placement.shown, scale_x=scale_x, scale_y=scale_y)
+    found["traces"] = traces.traces(image, placement)
     found["border"] = pooled.border(image)
     found["pixels"] = np.rint(pooled.thumbnail(image))
-    found["scale"] = np.log2([scale_x, scale_y])
+    found["scale"] = np.log2([placement.scale_x, placement.scale_y])
     return found.tobytes()

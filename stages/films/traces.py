@@ -7,8 +7,8 @@ what is left when a film's low frequencies are gone, and is a ratio wherever a b
   of all of them together (a codec's quantizer empties the upper ones first, a resize shapes them);
 - level: log10 of the power of all of them together;
 - across / down: log10 of the power of the upper frequencies along x over that along y (a squeeze scales them apart);
-- grid x, grid y: log10 of the power at the frequency to which the resize maps a codec's blocks of 8 pixels, over that
-  at the frequencies beside it, in the profile of absolute second differences; 0 where the resize wipes it out;
+- grid x, grid y: the wave along which a codec's blocks of 8 pixels meet after the resize, in the profile of absolute
+  second differences, in SDs of the waves beside it; 0 where the resize wipes it out;
 - noise: log10 of the median absolute Laplacian (after Immerkaer, Computer Vision and Image Understanding 64, 1996);
 - tail: log10 of its mean over its median (edges and blocks against even grain);
 - flat x, flat y: share of neighbours with the same grey level, across and down;
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from stages.films.frame import Gray
 from stages.films.geometry import Box
+from stages.films.placement import Placement
 
 BANDS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.7072)  # radial frequency, cycles per pixel
 NAMES = (
@@ -43,24 +44,24 @@ NEVER_ZERO = 1e-3  # power of a hundredth of a grey level: a flat film has a log
 Levels = NDArray[np.float32]
 
 
-def traces(image: Gray, shown: Box, *, scale_x: float, scale_y: float) -> NDArray[np.float32]:
+def traces(image: Gray, placement: Placement) -> NDArray[np.float32]:
     """Return a normalized film's traces, in the order of NAMES; NaN where too little of it shows.
 
     Args:
         image: in the frame.
-        shown: the part of it that shows film: the edge of a black margin is no trace.
-        scale_x: pixels of the frame per pixel of the raw film, across.
-        scale_y: the same, down.
+        placement: how it came there. Where a margin is black, its edge is no trace: only film is looked at.
     """
-    tile = _middle(image, shown)
+    box = _middle(placement.shown)
+    tile = image[box.top : box.bottom, box.left : box.right]
     if min(tile.shape) < SMALLEST_TILE:
         return np.full(len(NAMES), np.nan, np.float32)
     levels = tile.astype(np.float32)
+    bent_x, bent_y = np.abs(np.diff(levels, 2, axis=1)), np.abs(np.diff(levels, 2, axis=0))
     return np.array(
         [
             *_spectrum(levels),
-            _grid(np.abs(np.diff(levels, 2, axis=1)).mean(axis=0), scale_x),
-            _grid(np.abs(np.diff(levels, 2, axis=0)).mean(axis=1), scale_y),
+            _grid(bent_x.mean(axis=0), placement.scale_x, placement.left - box.left),
+            _grid(bent_y.mean(axis=1), placement.scale_y, placement.top - box.top),
             *_noise(levels),
             float((tile[:, 1:] == tile[:, :-1]).mean()),
             float((tile[1:] == tile[:-1]).mean()),
@@ -71,12 +72,12 @@ def traces(image: Gray, shown: Box, *, scale_x: float, scale_y: float) -> NDArra
     )
 
 
-def _middle(image: Gray, shown: Box) -> Gray:
+def _middle(shown: Box) -> Box:
     """Return the middle of what shows film, LARGEST_TILE at most each way."""
     height, width = shown.bottom - shown.top, shown.right - shown.left
     high, wide = min(height, LARGEST_TILE), min(width, LARGEST_TILE)
     top, left = shown.top + (height - high) // 2, shown.left + (width - wide) // 2
-    return image[top : top + high, left : left + wide]
+    return Box(left, top, left + wide, top + high)
 
 
 def _spectrum(levels: Levels) -> list[float]:
@@ -101,21 +102,25 @@ def _rings(height: int, width: int) -> tuple[Levels, NDArray[np.int64], NDArray[
     return window, ring.ravel(), along_x, along_y
 
 
-def _grid(profile: Levels, scale: float) -> float:
-    """Return how far a profile's power at the frequency of a codec's blocks stands out from that beside it."""
+def _grid(profile: Levels, scale: float, start: int) -> float:
+    """Return how far a profile rises where a codec's blocks meet, in SDs of what it does at the frequencies beside.
+
+    Args:
+        profile: mean absolute second differences; the first is about the second pixel.
+        scale: pixels of the frame per pixel of the raw film.
+        start: where the raw film begins, in pixels from the first.
+    """
     frequency = 1 / (BLOCK * scale)
     if not 0.05 < frequency < 0.5:
         return 0.0
+    # a pixel's middle is half a pixel from its edge, where blocks meet
+    places = np.arange(len(profile)) + 1.5 - start
     centred = (profile - profile.mean()) * np.hanning(len(profile))
     reach = 1.5 / len(profile)  # the width of the window's main lobe
-    beside = [frequency + step * reach for step in (-4, -3, -2, 2, 3, 4)]
-    own, *others = (_power_at(centred, one) for one in (frequency, *beside))
-    return _log(own) - _log(float(np.mean(others)))
-
-
-def _power_at(profile: NDArray[np.floating], frequency: float) -> float:
-    turns = np.exp(-2j * np.pi * frequency * np.arange(len(profile)))
-    return float(np.abs(profile @ turns) ** 2 / len(profile))
+    frequencies = frequency + reach * np.array([0, -4, -3, -2, 2, 3, 4])
+    waves = np.exp(-2j * np.pi * frequencies[:, None] * places) @ centred
+    beside = float(np.sqrt((np.abs(waves[1:]) ** 2).mean() / 2))
+    return float(waves[0].real) / (beside + NEVER_ZERO)
 
 
 def _noise(levels: Levels) -> list[float]:
