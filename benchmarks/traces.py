@@ -1,4 +1,4 @@
-"""Whether the traces that the audit looks for tell compressions apart in normalized pixels, and nothing where nothing is.
+"""Whether the traces that the audit looks for tell compressions apart in normalized pixels, and nothing else.
 
 python benchmarks/traces.py                375 full-size films, some minutes of one core
 
@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("--policy", default="cover")
     options = parser.parse_args()
     paths = sorted(options.films.rglob("*.jpeg"))[:: options.every]
-    groups = np.unique([kermany_name(path.name)[1] for path in paths], return_inverse=True)[1]  # type: ignore[index]
+    names = np.array([found[1] for path in paths if (found := kermany_name(path.name))])
+    _, groups = np.unique(names, return_inverse=True)
     aim = Aim(FRAME, options.policy)
     qualities = sorted({one for pair in QUALITIES for one in pair})
     kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in qualities}
@@ -57,9 +58,9 @@ def main() -> None:
     for place_of, path in enumerate(paths):
         header, image = decode.decode(path.read_bytes())
         were.append(header.jpeg_quality)
-        for cut, quality in kept:
+        for (cut, quality), seen in kept.items():
             film = image.crop((5, 3, image.width, image.height)) if cut else image
-            kept[cut, quality][place_of] = np.frombuffer(aim.specimen(saved_again(film, quality)), SPECIMEN)[0]
+            seen[place_of] = np.frombuffer(aim.specimen(saved_again(film, quality)), SPECIMEN)[0]
     print(f"{this_machine()} {len(paths)} films of {groups.max() + 1} patients, {options.policy}.")
     print(f"{were.count(75)} of them were saved at quality 75.\n")
     told = [
@@ -67,7 +68,9 @@ def main() -> None:
         for cut in (False, True)
         for one, other in QUALITIES
     ]
-    print(markdown([["saved again at", "AUC", "95 % interval", "at equal scale", "95 % interval", "relabelled"], *told]))
+    print(
+        markdown([["saved again at", "AUC", "95 % interval", "at equal scale", "95 % interval", "relabelled"], *told])
+    )
     print(f"\n{single(kept[True, 95], kept[True, 75])}\n\n{timing(paths[:100], options.policy)}")
 
 

@@ -46,9 +46,9 @@ def advice(policies: Mapping[Policy, Figures]) -> dict[str, Any]:
         "runner_up": second,
         "scores": scores,
         "why": [
-            _does(best, policies[best], scores[best]),
+            f"Recommended: {_does(best, policies[best], scores[best])}",
             *_reads(policies[best]),
-            f"Runner-up: {second}. {_does(second, policies[second], scores[second])}",
+            f"Runner-up: {_does(second, policies[second], scores[second])}",
             *_reads(policies[second]),
             *_size(policies[best]),
         ],
@@ -88,7 +88,7 @@ def _does(policy: Policy, found: Figures, score: Figures) -> str:
     if policy == "squeeze":
         parts.append(f"a film is {mean(cell['distortion'] for cell in cells):.0%} too long one way")
     costs = f"on average {', '.join(parts)}" if parts else "and costs nothing"
-    return f"{policy} {DOES[policy]}: {costs} (score {score['score']:.2f}, of which marks {score['marks']:.2f})."
+    return f"{policy}, which {DOES[policy]}: {costs} (score {score['score']:.2f}, of which marks {score['marks']:.2f})."
 
 
 def _reads(found: Figures) -> list[str]:
@@ -99,7 +99,7 @@ def _reads(found: Figures) -> list[str]:
             said.append(f"{MARKS[mark].capitalize()} tells no class for sure.")
             continue
         where = "" if split == "none" else f" in {split}"
-        said.append(f"{MARKS[mark].capitalize()} tells {name} from the rest with an AUC of {auc:.2f}{where}.")
+        said.append(f"{MARKS[mark].capitalize()} tells {name} from the rest with an AUC of {_upwards(auc)}{where}.")
         if mark == "padding":
             said.append(_padded(found["by_class"][split]))
     return said
@@ -117,5 +117,10 @@ def _size(found: Figures) -> list[str]:
     where = "" if split == "none" else f" in {split}"
     return [
         f"No policy hides how much a film was scaled, which blurs it more or less: it tells {name} from the rest with "
-        f"an AUC of {auc:.2f}{where}."
+        f"an AUC of {_upwards(auc)}{where}."
     ]
+
+
+def _upwards(auc: float) -> str:
+    """Return an AUC as of a model that knows on which side the class lies."""
+    return f"{max(auc, 1 - auc):.2f}"

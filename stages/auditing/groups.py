@@ -22,7 +22,7 @@ from stages.columns import tallied
 
 LISTED = 50  # patients that cross
 EXAMPLES = 5
-OWN = r"^film[^/]{1,12}/$"  # the patient of a film that names none (`rows.classified`)
+OWN = r"^film/[0-9a-f]{12}$"  # the patient of a film that names none (`rows.classified`)
 SIZES = {"1": (1, 1), "2": (2, 2), "3-5": (3, 5), "6-10": (6, 10), "more": (11, None)}
 KERMANY = ("class", "series", "number")
 SPLITS = ("train", "val", "test")
