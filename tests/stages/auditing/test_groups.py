@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ def found(rows: list[AuditedRow], *rule: str) -> dict[str, Any]:
     return groups(usable(AUDITED.table(rows)), *rule)
 
 
-def films(audited: Audited, of: list[tuple[str, str | None]]) -> list[AuditedRow]:
+def films(audited: Audited, of: Sequence[tuple[str, str | None]]) -> list[AuditedRow]:
     return [audited(f"{at}.png", group_id=group, delivered_split=split) for at, (group, split) in enumerate(of)]
 
 
