@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.auditing.figures import UNDELIVERED
-from stages.columns import tallied
 
 LISTED = 50  # patients that cross
 EXAMPLES = 5
@@ -67,10 +66,8 @@ def _sizes(films_of: NDArray[np.int64]) -> dict[str, int]:
 
 def _crossing(films: pa.Table) -> pa.Array:
     """Return the patients with films in more than one delivered split, in the order of the alphabet."""
-    delivered = films.filter(pc.is_valid(films.column("delivered_split")))
-    pairs = delivered.select(["group_id", "delivered_split"]).group_by(["group_id", "delivered_split"]).aggregate([])
-    counted = pc.value_counts(pairs.column("group_id"))
-    several = counted.field("values").filter(pc.greater(counted.field("counts"), 1))
+    names, counts = _distinct(films, SPLITS)
+    several = names.filter(pa.array((counts > 0).sum(axis=0) > 1))
     return several.take(pc.sort_indices(several))
 
 
@@ -90,20 +87,21 @@ def _listed(films: pa.Table, crossing: pa.Array) -> list[dict[str, Any]]:
 
 def _rule(films: pa.Table) -> dict[str, Any]:
     """Return how many films the rule names a patient of, and some of either kind."""
-    alone = pc.match_substring_regex(films.column("group_id"), OWN)
-    matched, left = films.filter(pc.invert(alone)), films.filter(alone)
+    alone = np.asarray(pc.match_substring_regex(films.column("group_id"), OWN), np.bool_)
+    matched, left = np.flatnonzero(~alone), np.flatnonzero(alone)
+    names = films.select(["path", "group_id"])
     return {
         "matched": len(matched),
         "left_alone": len(left),
-        "examples": _spread(matched).select(["path", "group_id"]).to_pylist(),
-        "left_alone_examples": _spread(left).column("path").to_pylist(),
+        "examples": names.take(_spread(matched)).to_pylist(),
+        "left_alone_examples": names.column("path").take(_spread(left)).to_pylist(),
     }
 
 
-def _spread(films: pa.Table) -> pa.Table:
+def _spread(films: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return EXAMPLES of the films from all over the folder: the first ones would all be of one class."""
     places = np.linspace(0, len(films) - 1, min(EXAMPLES, len(films)))
-    return films.take(np.unique(places.astype(np.int64)))
+    return films[places.astype(np.int64)]
 
 
 def _false_alarms(films: pa.Table, parts: Sequence[str]) -> list[dict[str, Any]]:
@@ -113,26 +111,28 @@ def _false_alarms(films: pa.Table, parts: Sequence[str]) -> list[dict[str, Any]]
     """
     if len(parts) < 2:
         return []
-    split = films.column("delivered_split")
-    names, counts = _distinct(films.filter(pc.is_in(split, value_set=pa.array(["train", "test"]))))
-    told = [tuple(name.split("/")) for name in names]
-    whole = [place for place, name in enumerate(told) if len(name) == len(parts)]
+    names, counts = _distinct(films, ("train", "test"))
+    told = pc.split_pattern(names, "/")
+    whole = pc.equal(pc.list_value_length(told), len(parts))
+    names, told, counts = names.filter(whole), told.filter(whole), counts[:, np.asarray(whole)]
+    crosses = counts.all(axis=0)
     found = []
     for left_out in _choices(len(parts)):
-        keys = ["/".join(part for at, part in enumerate(told[place]) if at not in left_out) for place in whole]
-        both: dict[str, NDArray[np.int64]] = {}
-        for key, place in zip(keys, whole, strict=True):
-            both[key] = both.get(key, np.zeros(2, np.int64)) + counts[place]
-        crossing = sorted(key for key, (train, test) in both.items() if train and test)
-        truly = {key for key, place in zip(keys, whole, strict=True) if counts[place].all()}
-        false = [key for key in crossing if key not in truly]
+        kept = [pc.list_element(told, at) for at in range(len(parts)) if at not in left_out]
+        keys = pc.binary_join_element_wise(*kept, "/").dictionary_encode()
+        of_name = keys.indices.to_numpy()
+        crossing, real = (
+            np.logical_and(*(np.bincount(of_name, weights=side, minlength=len(keys.dictionary)) > 0 for side in sides))
+            for sides in (counts, counts * crosses)
+        )
+        false = keys.dictionary.filter(pa.array(crossing & ~real))
         found.append(
             {
                 "ignored": [parts[at] for at in left_out],
-                "crossing": len(crossing),
-                "real": len(crossing) - len(false),
+                "crossing": int(crossing.sum()),
+                "real": int(crossing.sum()) - len(false),
                 "false": len(false),
-                "example": _example(false[0], keys, whole, names) if false else None,
+                "example": _example(pc.min(false).as_py(), names, keys) if len(false) else None,
             }
         )
     return found
@@ -144,17 +144,16 @@ def _choices(parts: int) -> list[tuple[int, ...]]:
     return [chosen for size in range(1, parts) for chosen in combinations(leading, size)]
 
 
-def _distinct(films: pa.Table) -> tuple[list[str], NDArray[np.int64]]:
-    """Return each patient's name, and its films in train and in test: shape (patients, 2)."""
-    in_test = pc.equal(films.column("delivered_split"), "test")
-    counts: dict[str, NDArray[np.int64]] = {}
-    for side in (0, 1):
-        for name, number in tallied(films.column("group_id").filter(pc.equal(in_test, bool(side)))).items():
-            counts.setdefault(name, np.zeros(2, np.int64))[side] = number
-    names = sorted(counts)
-    return names, np.array([counts[name] for name in names], np.int64).reshape(-1, 2)
+def _distinct(films: pa.Table, splits: Sequence[str]) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Return each patient's name, and its films in some splits: shape (splits, patients)."""
+    encoded = films.column("group_id").combine_chunks().dictionary_encode()
+    split = films.column("delivered_split").combine_chunks()
+    inside = [np.asarray(pc.fill_null(pc.equal(split, name), False), np.bool_) for name in splits]
+    of_film, names = encoded.indices.to_numpy(), encoded.dictionary
+    return names, np.stack([np.bincount(of_film[one], minlength=len(names)) for one in inside])
 
 
-def _example(key: str, keys: Sequence[str], whole: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+def _example(key: str, names: pa.Array, keys: pa.DictionaryArray) -> dict[str, Any]:
     """Return what a false alarm takes for one patient."""
-    return {"name": key, "patients": [names[place] for found, place in zip(keys, whole, strict=True) if found == key]}
+    same = pc.equal(keys.indices, pc.index(keys.dictionary, key))
+    return {"name": key, "patients": sorted(names.filter(same).to_pylist())[:EXAMPLES]}

@@ -77,7 +77,7 @@ def tell(values: Values, positives: NDArray[np.bool_], patients: Patients) -> Te
     """Return how well a number tells the positives, films where it is unknown left out; None of too few patients."""
     known = ~np.isnan(values)
     values, positives, patients = values[known], positives[known], patients[known]
-    if min(len(np.unique(patients[side])) for side in (positives, ~positives)) < LEAST_PATIENTS:
+    if min(np.count_nonzero(np.bincount(patients[side])) for side in (positives, ~positives)) < LEAST_PATIENTS:
         return None
     return Tell(*auc_interval(values, positives, patients), films=len(values))
 
