@@ -38,12 +38,14 @@ class Ahead:
     frame: Frame
     policy: Policy
 
-    def keep(self, film_id: str, image: Image.Image) -> None:
-        """Put a decoded film into the frame and lay it down for whoever asks for it next."""
+    def keep(self, film_id: str, image: Image.Image) -> tuple[Gray, Placement]:
+        """Put a decoded film into the frame, lay it down for whoever asks for it next, and return what `found` will."""
         placement = place(Frame(height=image.height, width=image.width), frame=self.frame, policy=self.policy)
+        framed = fit(image, placement)
         head = HEAD.pack(bytes.fromhex(film_id), image.height, image.width)
         with (self.folder / f"{film_id[:2]}.{os.getpid()}").open("ab", buffering=0) as file:
-            file.write(head + fit(image, placement).tobytes())
+            file.write(head + framed.tobytes())
+        return framed, placement
 
     def found(self, film_ids: Iterable[str]) -> dict[str, tuple[Gray, Placement]]:
         """Return the films that were kept, by their hash, each in the frame and how it came there."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from PIL import Image
 from pydantic import Field, field_validator
 
 from manifests import source, store
@@ -24,10 +25,13 @@ from stages.auditing import census, checks
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
 from stages.auditing.rows import Examined, classified, film_row
+from stages.auditing.sample import Sample, drawn
 from stages.auditing.thumbnails import Thumbnails
 from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
 from stages.films import decode, identity, look
-from stages.films.frame import Frame
+from stages.films.frame import Frame, Gray
+from stages.films.placement import Placement, Policy
+from stages.films.specimen import Aim, specimen
 from stages.labels import Labels, LabelSource, choose
 from stages.memory import give_back
 from stages.statistics.duplicates import SIDE
@@ -52,16 +56,23 @@ class AuditParams(Params):
     )
     group_pattern: str = Field(
         "",
-        description="Regular expression that finds the patient in a path (its capturing groups, if any), for "
-        "labels from folders or a CSV without groups; empty: every film is a patient of its own.",
+        description="Regular expression that finds the patient in a path: its named groups, such as "
+        "(?P<series>...) and (?P<patient>...), else its capturing groups, else the whole match. It overrides Kermany's "
+        "rule; a CSV's column 'group' overrides it. Empty: Kermany's rule for Kermany's names, else every film is a "
+        "patient of its own.",
+    )
+    height: int = Field(256, ge=1, description="Height in pixels of the frame that normalization is judged by.")
+    width: int = Field(300, ge=1, description="Width in pixels of the frame that normalization is judged by.")
+    policy: Policy = Field(
+        "cover",
+        description="How films come into that frame where their pixels are searched for shortcuts, as in normalize; "
+        "what it costs is told of all four policies.",
     )
     finding: str = Field(
         "",
         description="NIH's finding that makes a class, against films without any and films with others alone; "
         "empty: a class for each finding, and films of several are set aside.",
     )
-    height: int = Field(256, ge=1, description="Height in pixels of the crop whose losses are reported.")
-    width: int = Field(300, ge=1, description="Width in pixels of the crop whose losses are reported.")
 
     fail_on: str = Field(
         "",
@@ -87,8 +98,13 @@ class AuditParams(Params):
 
     @property
     def frame(self) -> Frame:
-        """The frame of the crop that is judged."""
+        """The frame that normalization is judged by."""
         return Frame(height=self.height, width=self.width)
+
+    @property
+    def aim(self) -> Aim:
+        """Where films are searched for shortcuts."""
+        return Aim(self.frame, self.policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +113,15 @@ class AuditJob:
 
     path: str
     failure: Failure | None = None
+    sampled: bool = False  # whether it is searched for shortcuts, as a network would see it
 
 
-def audit_job(job: AuditJob, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"") -> Examined:
+def audit_job(
+    job: AuditJob, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
+) -> Examined:
     """Return what the bytes of a job's file say; one that is known to have failed is hashed, and not looked into."""
     if job.failure is None:
-        return audit_one(job.path, raw=raw, ahead=ahead, key=key)
+        return audit_one(job.path, raw=raw, ahead=ahead, key=key, aim=aim if job.sampled else None)
     try:
         data = source.read(raw / job.path)
     except source.SourceError:
@@ -115,7 +134,9 @@ def without(job: AuditJob, failures: Mapping[str, Failure]) -> AuditJob:
     return replace(job, failure=failures[job.path])
 
 
-def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"") -> Examined:
+def audit_one(
+    path: str, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
+) -> Examined:
     """Return what the bytes of one file say; a file that cannot be used says why.
 
     Args:
@@ -123,6 +144,7 @@ def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None, key: bytes = 
         raw: the folder.
         ahead: what keeps the pixels for the next stage.
         key: of the hash that stands for a patient whom the file names.
+        aim: the frame in which the film is searched for shortcuts, where it is its turn.
     """
     begin(path)
     if readable(path) != path:
@@ -136,10 +158,17 @@ def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None, key: bytes = 
         header, image = decode.decode(data, key=key)
     except decode.DecodeError as error:
         return Examined(error.status, str(error), film_id, len(data), error.header)
-    if ahead is not None:
-        ahead.keep(film_id, image)
+    kept = ahead.keep(film_id, image) if ahead is not None else None
     small = look.reduced(image)
-    return Examined("ok", None, film_id, len(data), header, look.thumbnail(small, side=SIDE))
+    seen = _specimen(image, aim, kept if ahead is not None and Aim(ahead.frame, ahead.policy) == aim else None)
+    return Examined("ok", None, film_id, len(data), header, look.thumbnail(small, side=SIDE), seen)
+
+
+def _specimen(image: Image.Image, aim: Aim | None, kept: tuple[Gray, Placement] | None) -> bytes:
+    """Return what is kept of a film in the frame, as it was laid down for normalize where that is the same frame."""
+    if aim is None:
+        return b""
+    return specimen(*kept) if kept is not None else aim.specimen(image)
 
 
 def files_under(raw: Path) -> list[str]:
@@ -165,12 +194,13 @@ def readable(path: str) -> str:
 
 def look_at_all(
     params: AuditParams, raw: Path, machine: Machine, thumbnails: Thumbnails
-) -> tuple[pa.Table, Labels, set[str]]:
+) -> tuple[pa.Table, Labels, set[str], Sample]:
     """Examine every file under the raw folder, and lay down a thumbnail of each.
 
     Returns:
         The rows in the order of the paths, their classes open; the way films are named; the labels of those that are
-        images, since a folder of other files makes no class.
+        images, since a folder of other files makes no class; and what was seen of those that were searched for
+        shortcuts.
     """
     files = files_under(raw)
     key = patient_key()  # here, and not where the work is done: other hosts have variables of their own
@@ -178,10 +208,10 @@ def look_at_all(
     if labels.listed or labels.beside:
         files = sorted({*files, *labels.listed} - {*labels.beside})
     retry = Retry(alone=lambda job, _path: job, without=without)
-    jobs = Made(lambda number: AuditJob(files[number]), len(files))
-    examined = machine.fan_out(
-        partial(audit_job, raw=raw, ahead=machine.ahead, key=key), jobs, total=len(files), retry=retry
-    )
+    wanted, sample = _drawn(files, labels), Sample()
+    jobs = Made(lambda number: AuditJob(files[number], sampled=files[number] in wanted), len(files))
+    work = partial(audit_job, raw=raw, ahead=machine.ahead, key=key, aim=params.aim)
+    examined = machine.fan_out(work, jobs, total=len(files), retry=retry)
     found: set[str] = set()
     tables = [AUDITED.table([])]
     looked = zip(map(readable, files), examined, strict=True)
@@ -189,10 +219,11 @@ def look_at_all(
         named = [labels.name(path) for path, _ in some]
         rows = [film_row(path, told, name, params.frame) for (path, told), name in zip(some, named, strict=True)]
         tables.append(AUDITED.table(rows))
-        for (_, told), name in zip(some, named, strict=True):
+        for (path, told), name in zip(some, named, strict=True):
             thumbnails.add(told.thumbnail)
+            sample.add(path, told.specimen)
             found |= {name.label} if told.status == "ok" and name.label is not None else set()
-    return pa.concat_tables(tables), labels, found
+    return pa.concat_tables(tables), labels, found, sample
 
 
 def _labels(params: AuditParams, files: Sequence[str], raw: Path, key: bytes) -> Labels:
@@ -201,11 +232,17 @@ def _labels(params: AuditParams, files: Sequence[str], raw: Path, key: bytes) ->
     return found or choose(params.labels, files, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
 
 
-def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table, dict[str, Any]]:
-    """Examine every file under the raw folder, write the manifest, and return its rows and facts."""
+def _drawn(files: Sequence[str], labels: Labels) -> set[str]:
+    """Return the files that are searched for shortcuts."""
+    named = ((path, labels.name(readable(path))) for path in files)
+    return drawn((path, name.label if name.status == "ok" else None, name.delivered_split) for path, name in named)
+
+
+def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table, dict[str, Any], Sample]:
+    """Examine every file under the raw folder, write the manifest, and return its rows, facts and sample."""
     raw = machine.raw or root / paths.RAW
     with Thumbnails((root / paths.AUDIT).parent) as thumbnails:
-        rows, labels, found = look_at_all(params, raw, machine, thumbnails)
+        rows, labels, found, sample = look_at_all(params, raw, machine, thumbnails)
         classes = params.classes or labels.classes or tuple(sorted(found))
         rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
         give_back()  # what the rows were made from
@@ -214,7 +251,7 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
     facts = _facts(raw, root, labels, rows, classes, threshold)
     told = params.model_dump(mode="json", exclude=set(GATE))
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=told, facts=facts))
-    return rows, facts
+    return rows, facts, sample
 
 
 def run(params: AuditParams, root: Root, machine: Machine) -> Report:
@@ -222,7 +259,7 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
 
     All of them are written where a check fails the run as well: whoever mends the set needs to see them.
     """
-    return _report(_told(*survey(params, root, machine), params), params, root)
+    return _report(_told(params, *survey(params, root, machine)), params, root)
 
 
 def _facts(
@@ -262,8 +299,8 @@ class _Told:
     lines: Sequence[str]
 
 
-def _told(rows: pa.Table, facts: Mapping[str, Any], params: AuditParams) -> _Told:
-    summary = audit_summary.summarize(rows, facts, params.frame)
+def _told(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample: Sample) -> _Told:
+    summary = audit_summary.summarize(rows, facts, params.aim, sample, group_pattern=params.group_pattern)
     summary["checks"] = checks.checked(rows, summary, params.limits)
     lines = [*audit_summary.lines(rows, facts), *checks.lines(summary["checks"])]
     return _Told(summary, census.sizes_to_plot(rows), lines)

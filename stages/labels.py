@@ -102,14 +102,20 @@ def kermany_name(path: str) -> tuple[str, str] | None:
 
 @dataclass(frozen=True)
 class KermanyLabels:
-    """Three classes and patient groups, read from Kermany's file names."""
+    """Three classes and patient groups, read from Kermany's file names; a regular expression overrides the groups."""
 
     reason: str
+    group_pattern: re.Pattern[str] | None = None
     source: str = "kermany"
-    group_reason: str = "a patient is (class, series, number) of the file name: numbers restart per class"
     classes: tuple[str, ...] = KERMANY_CLASSES
     listed: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+
+    @property
+    def group_reason(self) -> str:
+        """What makes a group."""
+        own = "a patient is (class, series, number) of the file name: numbers restart per class"
+        return own if self.group_pattern is None else group_reason(self.group_pattern)
 
     def name(self, path: str) -> Named:
         """Return class, group and split; a folder that contradicts the name is a conflict."""
@@ -117,7 +123,8 @@ class KermanyLabels:
         split = delivered_split(path)
         if found is None:
             return Named(None, None, split, "unlabelled", f"the file name is none of {KERMANY_FORMS}")
-        label, group = found
+        label, own = found
+        group = own if self.group_pattern is None else matched_group(self.group_pattern, path, label)
         folder = PurePosixPath(path).parent.name
         if label not in KERMANY_FOLDERS.get(folder.upper(), {label}):
             return Named(label, group, split, "label_conflict", f"the name says {label}, the folder {folder}")
@@ -174,7 +181,10 @@ class CsvLabels:
     @property
     def group_reason(self) -> str:
         """What makes a group."""
-        return "the CSV's column 'group'" if self.has_groups else group_reason(self.group_pattern)
+        if not self.has_groups:
+            return group_reason(self.group_pattern)
+        gaps = f"; where it is empty, {group_reason(self.group_pattern)}" if self.group_pattern else ""
+        return f"the CSV's column 'group'{gaps}"
 
     def name(self, path: str) -> Named:
         """Return the CSV's row, its gaps filled from the folders."""
@@ -202,13 +212,14 @@ def group_reason(pattern: re.Pattern[str] | None) -> str:
 def matched_group(pattern: re.Pattern[str] | None, path: str, label: str) -> str | None:
     """Return the group that a pattern finds in the path, or None where each film is its own.
 
-    Where the pattern has capturing groups, they alone make the name. The label is no part of it: the same
-    patient may have films of two classes.
+    Where the pattern has capturing groups, they alone make the name; where some of them have names, such as
+    `(?P<patient>...)`, these alone. The label is no part of it: the same patient may have films of two classes.
     """
     found = pattern.search(path) if pattern is not None else None
     if found is None:
         return None
-    return "/".join(part or "" for part in found.groups()) if found.groups() else found.group() or label
+    parts = found.groupdict().values() or found.groups()
+    return "/".join(part or "" for part in parts) if parts else found.group() or label
 
 
 def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: str, group_pattern: str) -> Labels:
@@ -224,9 +235,9 @@ def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: 
     names = [path for path in paths if not PurePosixPath(path).name.startswith(".")]
     matching = sum(kermany_name(path) is not None for path in names)
     if source == "kermany":
-        return KermanyLabels("file names (kermany), as asked for")
+        return KermanyLabels("file names (kermany), as asked for", pattern)
     if source == "auto" and names and matching * 2 >= len(names):
-        return KermanyLabels(f"file names (kermany): {matching:,} of {len(names):,} have Kermany's form")
+        return KermanyLabels(f"file names (kermany): {matching:,} of {len(names):,} have Kermany's form", pattern)
     why = "as asked for" if source == "folder" else f"{matching:,} of {len(names):,} names have Kermany's form"
     return FolderLabels(f"folder names: {why}", pattern)
 

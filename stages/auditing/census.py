@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from stages.auditing.features import aspect
+from stages.auditing.features import aspect, number
 from stages.auditing.figures import by_class, most_common, nested, usable
+from stages.columns import tallied
 
+SHARES = {"min": 0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1}
+BINS = 24  # of a histogram
+EXTREMES: Mapping[str, tuple[Callable[[pa.Table], NDArray[np.float64]], int]] = {  # and the side: 1 is most, -1 least
+    "narrowest": (aspect, -1),
+    "widest": (aspect, 1),
+    "smallest": (lambda films: number("width", films) * number("height", films), -1),
+    "largest": (lambda films: number("width", films) * number("height", films), 1),
+    "most compressed": (lambda films: number("bits_per_pixel", films), -1),
+    "least compressed": (lambda films: number("bits_per_pixel", films), 1),
+}
 PLOTTED = 3000  # a page with a mark for each of 50,000 films takes megabytes and seconds to open
 
 
@@ -21,6 +34,16 @@ def census(films: pa.Table) -> dict[str, Any]:
     return {
         "by_class": nested(films, _films_and_patients),
         "sizes": by_class(films, _sizes),
+        "spreads": {
+            "bits_per_pixel": nested(films, lambda some: _spread(number("bits_per_pixel", some))),
+            "aspect": nested(films, lambda some: _spread(aspect(some))),
+        },
+        "histograms": {
+            "bits_per_pixel": _histogram(films, lambda some: np.log2(number("bits_per_pixel", some)), 2),
+            "aspect": _histogram(films, lambda some: np.log2(aspect(some)), 2),
+        },
+        "quality_counts": nested(films, lambda some: _counts(some.column("jpeg_quality"))),
+        "extremes": by_class(films, _extremes),
         "modes": by_class(films, lambda of_class: most_common(of_class.column("mode"))),
         "formats": most_common(films.column("format")),
         "jpeg_quality": by_class(films, _quality),
@@ -67,6 +90,42 @@ def _sizes(films: pa.Table) -> dict[str, float]:
         "height_max": max(heights),
         "aspect_median": round(median(aspect(films).tolist()), 4),
     }
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, float]:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return {}
+    return dict(zip(SHARES, np.quantile(known, list(SHARES.values())).round(4).tolist(), strict=True))
+
+
+def _histogram(films: pa.Table, values: Callable[[pa.Table], NDArray[np.float64]], base: int) -> dict[str, Any]:
+    """Return how many films of each split and class lie in each bin, bins of equal ratios over all films."""
+    of_all = values(films)
+    known = of_all[np.isfinite(of_all)]
+    if not len(known):
+        return {}
+    edges = np.histogram_bin_edges(known, BINS)
+    counts = nested(films, lambda some: np.histogram(values(some), edges)[0].tolist())
+    return {"edges": (float(base) ** edges).round(6).tolist(), "counts": counts}
+
+
+def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    return {str(value): films for value, films in sorted(tallied(column).items())}
+
+
+def _extremes(films: pa.Table) -> dict[str, dict[str, Any]]:
+    """Return the film at each end of size, aspect and compression; of several, the first by path."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, (values, side) in EXTREMES.items():
+        of_film = side * values(films)
+        if np.isnan(of_film).all():
+            continue
+        ends = films.take(np.flatnonzero(of_film == np.nanmax(of_film)))
+        first = ends.take(pc.sort_indices(ends.column("path")).slice(0, 1))
+        told = first.select(["path", "delivered_split", "width", "height", "bits_per_pixel"]).to_pylist()[0]
+        found[name] = {**told, "bits_per_pixel": round(told["bits_per_pixel"], 4)}
+    return found
 
 
 def _quality(films: pa.Table) -> dict[str, float]:

@@ -32,8 +32,9 @@ class Limits(Params):
     duplicates: int = Field(0, ge=0, description="Films that are there more than once, byte for byte or nearly.")
     leakage: int = Field(0, ge=0, description="Patients, and radiographs, in the delivered test and outside it.")
     shortcuts: float = Field(
-        0.8, ge=0.5, le=1, description="AUC with which the file alone may tell a class from the rest."
+        0.8, ge=0.5, le=1, description="AUC with which file, border or traces may tell a class from the rest."
     )
+    shift: float = Field(0.7, ge=0.5, le=1, description="AUC with which the test may be told from train, in any class.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,15 @@ def _leakage(_rows: pa.Table, summary: Mapping[str, Any]) -> int:
 
 
 def _shortcuts(_rows: pa.Table, summary: Mapping[str, Any]) -> float | None:
-    told = [
-        auc for of_split in summary["shortcuts"].values() for by_class in of_split.values() for auc in by_class.values()
-    ]
-    return max((max(auc, 1 - auc) for auc in told), default=None)
+    found = summary["shortcuts"]
+    told = [of_class for of_split in found["features"].values() for of_class in of_split.values()]
+    told += [of_class for source in found["joint"].values() for of_class in source["within"].values()]
+    return max((abs(one["auc"] - 0.5) + 0.5 for of_class in told for one in of_class.values()), default=None)
+
+
+def _shift(_rows: pa.Table, summary: Mapping[str, Any]) -> float | None:
+    told = [found["auc"] for of_class in summary["shift"].values() for found in of_class.values() if "auc" in found]
+    return max(told, default=None)
 
 
 CHECKS = (
@@ -85,7 +91,8 @@ CHECKS = (
     Check("conflicts", "set_aside", _with_status("label_conflict"), "films whose class is contradicted"),
     Check("duplicates", "duplicates", _duplicates, "films that are there already"),
     Check("leakage", "patients", _leakage, "patients in the delivered test and outside it"),
-    Check("shortcuts", "shortcuts", _shortcuts, "AUC with which the file alone tells a class"),
+    Check("shortcuts", "shortcuts", _shortcuts, "AUC with which file, border or traces tell a class"),
+    Check("shift", "shift", _shift, "AUC with which the test's films of a class are told from train's"),
 )
 
 

@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from stages.columns import ok_rows, tallied
 
+MOST_CLASSES = 40  # that are told from the rest one by one: a class for each film would take hours, and say nothing
 UNDELIVERED = "none"  # the name of the films that came in no split
 COLUMNS = (  # that figures are made of
-    *("label", "label_index", "group_id", "delivered_split", "width", "height", "mode", "format"),
+    *("path", "label", "label_index", "group_id", "delivered_split", "width", "height", "mode", "format"),
     *("bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added"),
     *("bits", "jpeg_subsampling", "progressive", "exif_tags", "transfer_syntax", "photometric", "windowing"),
 )
@@ -41,6 +44,20 @@ def by_class(films: pa.Table, figure: Callable[[pa.Table], Any]) -> dict[str, An
 def nested(films: pa.Table, figure: Callable[[pa.Table], Any]) -> dict[str, Any]:
     """Return a figure of the films of each class, by delivered split."""
     return {split: by_class(of_split, figure) for split, of_split in by_split(films).items()}
+
+
+def patients_of(films: pa.Table) -> NDArray[np.int64]:
+    """Return a number for each film's patient group, the same for films of one group."""
+    encoded = films.column("group_id").combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(), np.int64)
+
+
+def judged_classes(films: pa.Table) -> dict[str, int]:
+    """Return the index of each class that is told from the rest: of many, the MOST_CLASSES with the most films."""
+    names = dict(zip(films.column("label").to_pylist(), films.column("label_index").to_pylist(), strict=True))
+    tallies = tallied(films.column("label_index"))
+    most = sorted(tallies, key=lambda index: (-tallies[index], index))[:MOST_CLASSES]
+    return {name: index for name, index in sorted(names.items(), key=lambda one: one[1]) if index in set(most)}
 
 
 def most_common(column: pa.ChunkedArray) -> dict[str, int]:

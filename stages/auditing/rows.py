@@ -35,6 +35,7 @@ class Examined:
     file_bytes: int | None = None
     header: decode.Header | None = None
     thumbnail: bytes = b""
+    specimen: bytes = b""  # of a film of the sample alone
 
     @property
     def group(self) -> str | None:

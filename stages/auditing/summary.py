@@ -14,28 +14,32 @@ from stages.auditing.census import census
 from stages.auditing.costs import costs
 from stages.auditing.figures import UNDELIVERED, by_class, by_split, usable
 from stages.auditing.groups import groups
+from stages.auditing.sample import Sample
 from stages.auditing.shortcuts import shortcuts
 from stages.columns import ok_rows, set_aside, tallied, where_ok
-from stages.films.frame import Frame
+from stages.films.specimen import Aim
 
 EXAMPLES = 200
 
 
-def summarize(rows: pa.Table, facts: Mapping[str, Any], frame: Frame) -> dict[str, Any]:
+def summarize(
+    rows: pa.Table, facts: Mapping[str, Any], aim: Aim, sample: Sample, *, group_pattern: str = ""
+) -> dict[str, Any]:
     """Return the summary that `reports/audit.json` holds and the page shows: numbers and short texts only."""
     films = usable(rows)
     return {
         **facts,
-        "frame": {"height": frame.height, "width": frame.width},
+        "frame": {"height": aim.frame.height, "width": aim.frame.width},
+        "policy": aim.policy,
         "files": len(rows),
         "usable": len(films),
         "set_aside": set_aside(rows.column("status")),
         "warnings": _warnings(rows),
         "warnings_by_class": _warnings_by_class(ok_rows(rows.select(["label", "label_index", "warning", "status"]))),
-        "groups": groups(films),
+        "groups": groups(films, facts["label_source"], group_pattern),
         **census(films),
-        **costs(films),
-        **shortcuts(films, facts["classes"]),
+        **costs(films, aim.frame),
+        **shortcuts(films, sample),
         "duplicates": _duplicates(rows, facts),
         "set_aside_films": _examples(rows.select(["path", "status", "reason"]), pc.invert(where_ok(rows))),
     }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stages.reporting import plots
-from stages.reporting.page import MOST_CLASSES, Figures, render, split_name
-from stages.reporting.plots import Dots
+from stages.reporting import audit_plots, plots
+from stages.reporting.page import MOST_CLASSES, Figures, render
 from stages.reporting.sections import Section
 
 if TYPE_CHECKING:
@@ -20,9 +19,10 @@ SECTIONS = (
     Section("audit", "set_aside", "Set aside", ("set_aside",)),
     Section("audit", "odd", "Odd, and used all the same", ("warnings",)),
     Section("audit", "duplicates", "Duplicates", ("duplicates",)),
-    Section("audit", "shortcuts", "What the file alone gives away", ("shortcuts",)),
-    Section("audit", "sizes", "Sizes", ("sizes",)),
-    Section("audit", "crop", "What the 2020 crop does", ("crop",)),
+    Section("audit", "shortcuts", "What gives the class away without a look at the lungs", ("shortcuts",)),
+    Section("audit", "shift", "Whether train and test are of one kind", ("shift",)),
+    Section("audit", "costs", "What normalization costs", ("costs", "policies")),
+    Section("audit", "sizes", "Sizes and compression", ("sizes",)),
     Section("audit", "files", "Files", ("formats",)),
 )
 
@@ -33,33 +33,14 @@ def audit_page(summary: Figures) -> str:
     Args:
         summary: what the JSON holds, and the widths and heights of `films` where they are to be plotted.
     """
-    shortcuts = {split: _shortcut_plot(split, found) for split, found in (summary.get("shortcuts") or {}).items()}
     sections = [section for section in SECTIONS if section.has_figures(summary)]
     return render(
         "audit",
         summary=summary,
         sections=sections,
         shown_sections=[section.name for section in sections],
-        shortcut_plots=shortcuts,
         size_plot=_size_plot(summary),
-    )
-
-
-def _shortcut_plot(split: str, found: Figures) -> Markup | None:
-    """Return a plot of the AUC of each feature for each class, or None where there is nothing to plot."""
-    classes = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
-    if not 0 < len(classes) <= MOST_CLASSES:
-        return None
-    series = [
-        Dots(name, {feature: auc for feature, by_class in found.items() if (auc := by_class.get(name)) is not None})
-        for name in classes
-    ]
-    return plots.dot_plot(
-        series,
-        categories=list(found),
-        axis="AUC of the class against the rest",
-        alt=f"AUC of each file feature for each class, {split_name(split)}; the table below has the same numbers.",
-        mark=0.5,
+        **audit_plots.plots_of(summary),
     )
 
 

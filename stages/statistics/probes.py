@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,22 +112,48 @@ def told_apart(
 
 
 def auc_interval(
-    scores: NDArray[np.float64], positives: NDArray[np.bool_], groups: Sequence[str] | NDArray[np.str_]
+    scores: NDArray[np.float64], positives: NDArray[np.bool_], groups: Sequence[str] | NDArray[Any]
 ) -> tuple[float, float, float]:
     """Return the AUC and the ends of its 95 % interval, films of one group taken for one draw.
 
-    The variance is that of placements (the share of the other side that a film scores above) summed by group:
-    Obuchowski, Biometrics 53, 1997. It holds the fitted model fixed. No group may have films on both sides.
+    The variance is that of placements (the share of the other side that a film scores above) summed by group, a group
+    with films on both sides counting for their covariance too: Obuchowski, Biometrics 53, 1997. It holds the fitted
+    model fixed. Where the two sides do not overlap at all it would be zero: see `_where_none_overlaps`.
     """
     found = auc(scores, positives)
-    variance = 0.0
-    names = np.asarray(groups, np.str_)
+    names = np.asarray(groups)
+    # numbers serve as they are: to sort a hundred thousand of them takes longer than all else
+    of_film = names if np.issubdtype(names.dtype, np.integer) else np.unique(names, return_inverse=True)[1]
     ranks = mean_ranks(scores)
+    sums: list[Numbers] = []
+    patients: list[int] = []
     for side in (positives, ~positives):
         films = int(side.sum())
         above = (ranks[side] - mean_ranks(scores[side])) / (len(scores) - films)
-        _, of_group = np.unique(names[side], return_inverse=True)
-        sums = np.bincount(of_group, weights=above - above.mean())
-        variance += len(sums) / max(len(sums) - 1, 1) * float((sums**2).sum()) / films**2
-    reach = NORMAL_95 * math.sqrt(variance)
+        sums.append(np.bincount(of_film[side], weights=above - above.mean(), minlength=of_film.max() + 1) / films)
+        patients.append(int(np.count_nonzero(np.bincount(of_film[side]))))
+    if found in (0, 1):
+        reach = _where_none_overlaps(*patients)
+    else:
+        variance = sum(n / max(n - 1, 1) * float((of_side**2).sum()) for n, of_side in zip(patients, sums, strict=True))
+        # the share that a negative scores above counts against the AUC: hence the sign
+        together = -2 * sums[0].size / max(sums[0].size - 1, 1) * float(sums[0] @ sums[1])
+        reach = NORMAL_95 * math.sqrt(max(0.0, variance + together))
     return found, max(0.0, found - reach), min(1.0, found + reach)
+
+
+def _where_none_overlaps(positives: int, negatives: int) -> float:
+    """Return how far from 1 an AUC may lie of which no pair of films was seen that tells against 1.
+
+    Newcombe's score interval for the Mann-Whitney statistic (Statistics in Medicine 25, 2006, part 2, method 5),
+    taken at an estimate of 1: 1 - A = z^2 A [1 + n (1 - A) / (2 - A) + n A / (1 + A)] / (positives x negatives), with
+    n = (positives + negatives) / 2 - 1. Patients are counted, not films.
+    """
+    number = (positives + negatives) / 2 - 1
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        spread = 1 + number * (1 - middle) / (2 - middle) + number * middle / (1 + middle)
+        beyond = 1 - middle > NORMAL_95**2 * middle * spread / (positives * negatives)
+        low, high = (middle, high) if beyond else (low, middle)
+    return 1 - low

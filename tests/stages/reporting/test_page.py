@@ -90,6 +90,19 @@ def evaluation(*splits: str, **more: Any) -> str:
     return evaluation_page(summary, classes=CLASSES, facts=facts)
 
 
+TELL = {"auc": 0.92, "low": 0.9, "high": 0.94, "films": 1300}
+COST = {
+    "lost_width": 0.2,
+    "lost_height": 0.0,
+    "lost": 0.2,
+    "padded_films": 0.0,
+    "padded": 0.0,
+    "enlarged_films": 0.1,
+    "distortion": 0.001,
+    "scale_x_median": 0.25,
+    "scale_y_median": 0.25,
+    "stretch_median": 1.0,
+}
 AUDIT: dict[str, Any] = {
     "raw": "data/<raw>",
     "label_source": "folders",
@@ -104,7 +117,30 @@ AUDIT: dict[str, Any] = {
         "train": {name: {"films": 1300, "patients": 900} for name in CLASSES},
         "none": {CLASSES[0]: {"films": 4, "patients": 4}},
     },
-    "groups": {"count": 4082, "largest": 30, "largest_id": "person<23>", "crossing_delivered_splits": 1},
+    "groups": {
+        "count": 4082,
+        "largest": 30,
+        "largest_id": "person<23>",
+        "crossing_delivered_splits": 1,
+        "crossing_any": 1,
+        "crossing": [{"group": "person<23>", "films": {"train": 2, "test": 1}}],
+        "sizes": {"1": 4000, "2": 60, "3-5": 20, "6-10": 1, "more": 1},
+        "rule": {
+            "matched": 5819,
+            "left_alone": 1,
+            "examples": [{"path": "<w>", "group_id": "person<23>"}],
+            "left_alone_examples": ["<w>"],
+        },
+        "false_alarms": [
+            {
+                "ignored": ["class"],
+                "crossing": 3,
+                "real": 1,
+                "false": 2,
+                "example": {"name": "person<23>", "patients": ["person<23>", "<w>"]},
+            }
+        ],
+    },
     "frame": {"height": 256, "width": 300},
     "sizes": {
         name: {
@@ -122,9 +158,64 @@ AUDIT: dict[str, Any] = {
     "formats": {"JPEG": 5850, "PNG": 8},
     "jpeg_quality": {CLASSES[0]: {"median": 94, "min": 75, "max": 97}, CLASSES[1]: {}},
     "crop": {"train": {name: {"lost_mean": 0.2, "padded_share": 0.05, "pad_mean": 0.003} for name in CLASSES}},
+    "costs": {
+        "policies": {
+            "cover": {
+                "by_class": {"train": dict.fromkeys(CLASSES, COST)},
+                "marks": {
+                    "train": {"framing": {"auc": {CLASSES[1]: TELL}, "standardised_difference": 1.2}},
+                    "test": {},
+                },
+                "worst": [
+                    {
+                        "path": "<w>",
+                        "label": CLASSES[1],
+                        "delivered_split": None,
+                        "width": 9,
+                        "height": 1,
+                        "lost": 0.9,
+                        "padded": 0.0,
+                        "stretch": 1.0,
+                    }
+                ],
+            }
+        },
+        "recommendation": {
+            "policy": "cover",
+            "runner_up": "crop",
+            "scores": {"cover": {"cost": 0.1, "marks": 0.2, "score": 0.3}},
+            "why": [f"How tightly it frames a film tells {CLASSES[1]} from the rest."],
+        },
+    },
     "shortcuts": {
-        "train": {"bytes per pixel": dict.fromkeys(CLASSES, 0.999), "height": {CLASSES[0]: 0.92}},
-        "test": {},
+        "features": {
+            "train": {"bytes per pixel": dict.fromkeys(CLASSES, TELL), "height": {CLASSES[0]: TELL}},
+            "test": {},
+        },
+        "feature_drops": {"height": {CLASSES[0]: {"drop": 0.3, "low": 0.1, "high": 0.5}}},
+        "sample": {"train": dict.fromkeys(CLASSES, 400)},
+        "joint": {
+            "traces": {
+                "within": {"train": dict.fromkeys(CLASSES, TELL)},
+                "transfer": {CLASSES[0]: TELL},
+                "drop": {CLASSES[0]: {"drop": 0.3, "low": 0.1, "high": 0.5}},
+            }
+        },
+    },
+    "shift": {
+        CLASSES[1]: {
+            "films": {"train": 400, "test": 200},
+            "pixels": {"auc": 0.93, "low": 0.9, "high": 0.95, "control": None},
+        }
+    },
+    "spreads": {"aspect": {"train": {CLASSES[1]: {"min": 0.8, "median": 1.2, "max": 2.1}, CLASSES[2]: {}}}},
+    "histograms": {
+        "aspect": {"edges": [0.5, 1.0, 2.0], "counts": {"train": {CLASSES[0]: [1, 2], CLASSES[1]: [0, 9]}}},
+        "bits_per_pixel": {},
+    },
+    "quality_counts": {"train": {CLASSES[1]: {"75": 4}}},
+    "extremes": {
+        CLASSES[1]: {"widest": {"path": "<w>", "delivered_split": None, "width": 9, "height": 1, "bits_per_pixel": 0.5}}
     },
     "duplicates": {"exact": 30, "near": 12, "near_threshold": 0.9987, "examples": [{"path": "a", "of": "<b>"}]},
     "set_aside_films": [{"path": "train/<x>.jpeg", "status": "truncated", "reason": "ends after 12 bytes"}],
@@ -215,7 +306,13 @@ def test_of_very_many_classes_there_are_tables_and_no_plots() -> None:
     summary = {
         **AUDIT,
         "classes": classes,
-        "shortcuts": {"train": {"height": dict.fromkeys(classes, 0.5)}},
+        "shortcuts": {
+            "features": {"train": {"height": dict.fromkeys(classes, TELL)}},
+            "joint": {"traces": {"within": {"train": dict.fromkeys(classes, TELL)}, "transfer": {}, "drop": {}}},
+            "sample": {"train": dict.fromkeys(classes, 2)},
+        },
+        "shift": dict.fromkeys(classes, AUDIT["shift"][CLASSES[1]]),
+        "histograms": {"aspect": {"edges": [0.5, 1.0, 2.0], "counts": {"train": {name: [1, 2] for name in classes}}}},
         "films": [{"width": 9, "height": 9, "label": name} for name in classes],
     }
     found = read(audit_page.audit_page(summary))
@@ -243,7 +340,8 @@ def test_equal_figures_give_equal_bytes() -> None:
 
 def test_plots_take_the_colours_of_the_page() -> None:
     html = audit_page.audit_page(AUDIT)
-    assert len(read(html).drawings) == 2  # sizes, and the shortcuts of train: test has none
+    # sizes, the features of train (test has none), three classes by source, train against test, aspects
+    assert len(read(html).drawings) == 1 + 1 + 3 + 1 + 1
     assert "var(--ink)" in html
     assert "#010203" not in html
 

@@ -1,0 +1,136 @@
+"""Whether the traces that the audit looks for tell compressions apart in normalized pixels, and nothing else.
+
+python benchmarks/traces.py                375 full-size films, some minutes of one core
+
+The same films, all classes mixed, are saved again at full size at one JPEG quality and at another, normalized, and a
+ridge of other patients is asked which is which. Size, aspect and anatomy are the same on both sides. A film that was of
+quality 75 already stays the same at 75, since its coefficients lie on the quantizer's steps: so the films are also cut
+by three rows and five columns first, as films whose blocks lay elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: threads of BLAS wait for cores that others use
+
+import numpy as np  # noqa: E402 - after the path
+from numpy.typing import NDArray  # noqa: E402 - as above
+from PIL import Image  # noqa: E402 - as above
+
+from benchmarks.prepared import SHARED  # noqa: E402 - as above
+from benchmarks.throughput import machine as this_machine  # noqa: E402 - as above
+from benchmarks.throughput import markdown  # noqa: E402 - as above
+from stages.films import decode, traces  # noqa: E402 - as above
+from stages.films.frame import Frame  # noqa: E402 - as above
+from stages.films.placement import Policy, fit, place  # noqa: E402 - as above
+from stages.films.specimen import SPECIMEN, Aim  # noqa: E402 - as above
+from stages.labels import kermany_name  # noqa: E402 - as above
+from stages.statistics.scores import auc  # noqa: E402 - as above
+from stages.statistics.tells import Tell, cross_told, without  # noqa: E402 - as above
+
+FRAME = Frame(height=256, width=300)
+QUALITIES = ((95, 75), (95, 85), (75, 60), (95, 94))
+RELABELLINGS = 20
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--films", type=Path, default=SHARED / "kermany-raw")
+    parser.add_argument("--every", type=int, default=1, help="take every so many films [1]")
+    parser.add_argument("--policy", default="cover")
+    options = parser.parse_args()
+    paths = sorted(options.films.rglob("*.jpeg"))[:: options.every]
+    names = np.array([found[1] for path in paths if (found := kermany_name(path.name))])
+    _, groups = np.unique(names, return_inverse=True)
+    aim = Aim(FRAME, options.policy)
+    qualities = sorted({one for pair in QUALITIES for one in pair})
+    kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in qualities}
+    were = []
+    for place_of, path in enumerate(paths):
+        header, image = decode.decode(path.read_bytes())
+        were.append(header.jpeg_quality)
+        for (cut, quality), seen in kept.items():
+            film = image.crop((5, 3, image.width, image.height)) if cut else image
+            seen[place_of] = np.frombuffer(aim.specimen(saved_again(film, quality)), SPECIMEN)[0]
+    print(f"{this_machine()} {len(paths)} films of {groups.max() + 1} patients, {options.policy}.")
+    print(f"{were.count(75)} of them were saved at quality 75.\n")
+    told = [
+        row(kept[cut, one], kept[cut, other], groups, f"JPEG {one} against {other}{', cut first' if cut else ''}")
+        for cut in (False, True)
+        for one, other in QUALITIES
+    ]
+    print(
+        markdown([["saved again at", "AUC", "95 % interval", "at equal scale", "95 % interval", "relabelled"], *told])
+    )
+    print(f"\n{single(kept[True, 95], kept[True, 75])}\n\n{timing(paths[:100], options.policy)}")
+
+
+def saved_again(image: Image.Image, quality: int) -> Image.Image:
+    """Return a film as a JPEG of a quality leaves it."""
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(file.getvalue()))
+
+
+def row(one: NDArray[np.void], other: NDArray[np.void], groups: NDArray[np.int64], name: str) -> list[str]:
+    """Return how well two sets of the same films are told apart, and how well they are after a random relabelling."""
+    both = np.concatenate([one, other])
+    is_other = np.arange(len(both)) >= len(one)
+    patients = np.concatenate([groups, groups])
+    plain = both["traces"].astype(np.float64)
+    equal = without(both["scale"], plain, known=both["scale"], of_known=plain)
+    found = [_apart(features, is_other, patients) for features in (plain, equal)]
+    random = [_apart(plain, _relabelled(len(one), key), patients).auc for key in range(RELABELLINGS)]
+    cells = [cell for each in found for cell in (f"{each.auc:.3f}", f"{each.low:.3f} to {each.high:.3f}")]
+    return [name, *cells, f"{np.mean(random):.3f} (SD {np.std(random):.3f})"]
+
+
+def _apart(features: NDArray[np.float64], is_other: NDArray[np.bool_], patients: NDArray[np.int64]) -> Tell:
+    return cross_told(features, is_other.astype(np.int64), patients, {"other": 1})["other"]
+
+
+def _relabelled(films: int, key: int) -> NDArray[np.bool_]:
+    """Return which copy of each film is called the other one, by the toss of a coin."""
+    first = np.random.Generator(np.random.Philox(key=key)).random(films) < 0.5
+    return np.concatenate([first, ~first])
+
+
+def single(one: NDArray[np.void], other: NDArray[np.void]) -> str:
+    """Return the AUC of each trace alone, 95 against 75."""
+    is_other = np.arange(2 * len(one)) >= len(one)
+    values = np.concatenate([one["traces"], other["traces"]])
+    told = [f"{name} {auc(values[:, at], is_other):.2f}" for at, name in enumerate(traces.NAMES)]
+    return f"Each trace alone, 95 against 75, cut first, AUC: {', '.join(told)}."
+
+
+def timing(paths: Sequence[Path], policy: Policy) -> str:
+    """Return what a film's traces cost beside its decode."""
+    spent = dict.fromkeys(("decode", "fit", "traces", "specimen"), 0.0)
+    for path in paths:
+        data = path.read_bytes()
+        clock = [time.perf_counter()]
+        header, image = decode.decode(data)
+        clock.append(time.perf_counter())
+        placement = place(header.frame, frame=FRAME, policy=policy)
+        framed = fit(image, placement)
+        clock.append(time.perf_counter())
+        traces.traces(framed, placement)
+        clock.append(time.perf_counter())
+        Aim(FRAME, policy).specimen(image)
+        clock.append(time.perf_counter())
+        for name, step in zip(spent, np.diff(clock), strict=True):
+            spent[name] += 1000 * step / len(paths)
+    return f"ms a film of {len(paths)}: " + ", ".join(f"{name} {took:.2f}" for name, took in spent.items())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Which policy to normalize with, and why: the rule, and its answer in sentences made of the figures.
+
+A policy's score is what it costs a film plus what it lets a network read of the class; the least is recommended.
+
+- cost: the mean over the classes of each delivered split, each counting the same, of the share of a film that is lost,
+  half the share of the frame that is padded, and for a squeeze the distortion;
+- marks: for each mark of the policy (`stages.auditing.costs`) how far it surely tells a class from the rest, from 0 to
+  1 (2 |AUC - 0.5| at the nearer end of the 95 % interval), the largest of all classes and splits. Padding and shape
+  count whole: a black bar or a flattened heart shows in every film. Framing counts half: to read it, one has to know
+  how large a chest is. Size is left out, since every policy scales a film by what its size asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from statistics import mean
+from typing import Any
+
+from stages.films.placement import Policy
+
+READ = {"padding": 1.0, "shape": 1.0, "framing": 0.5}
+PADDED = 0.5  # the price of a black pixel: it is wasted, and nothing of the film is gone
+ORDER: tuple[Policy, ...] = ("cover", "letterbox", "crop", "squeeze")  # of equal scores, the first
+DOES: Mapping[Policy, str] = {
+    "crop": "scales the shorter side, cuts what stands over and leaves black what is missing",
+    "cover": "fills the frame and cuts what stands over",
+    "letterbox": "shows the whole film with black beside it",
+    "squeeze": "shows the whole film, its aspect lost",
+}
+MARKS = {
+    "padding": "the black it leaves",
+    "shape": "how it stretches a film",
+    "framing": "how tightly it frames a film",
+}
+
+Figures = Mapping[str, Any]
+
+
+def advice(policies: Mapping[Policy, Figures]) -> dict[str, Any]:
+    """Return the recommended policy, the runner-up, the scores of all and the reasons."""
+    scores = {policy: _score(policy, found) for policy, found in policies.items()}
+    ranked = sorted(scores, key=lambda policy: (scores[policy]["score"], ORDER.index(policy)))
+    best, second = ranked[:2]
+    return {
+        "policy": best,
+        "runner_up": second,
+        "scores": scores,
+        "why": [
+            f"Recommended: {_does(best, policies[best], scores[best])}",
+            *_reads(policies[best]),
+            f"Runner-up: {_does(second, policies[second], scores[second])}",
+            *_reads(policies[second]),
+            *_size(policies[best]),
+        ],
+    }
+
+
+def _score(policy: Policy, found: Figures) -> dict[str, float]:
+    cells = list(_cells(found))
+    lost, padded = (mean(cell[name] for cell in cells) for name in ("lost", "padded"))
+    distorted = mean(cell["distortion"] for cell in cells) if policy == "squeeze" else 0.0
+    marks = sum(price * _surest(found, mark)[0] for mark, price in READ.items())
+    cost = lost + PADDED * padded + distorted
+    return {"cost": round(cost, 4), "marks": round(marks, 4), "score": round(cost + marks, 4)}
+
+
+def _cells(found: Figures) -> Iterator[Figures]:
+    for by_class in found["by_class"].values():
+        yield from by_class.values()
+
+
+def _surest(found: Figures, mark: str) -> tuple[float, str, str, float]:
+    """Return how far a mark surely tells a class, that class, the split, and the AUC; of none, nothing."""
+    told = [
+        (round(2 * max(0.0, one["low"] - 0.5, 0.5 - one["high"]), 4), name, split, one["auc"])
+        for split, marks in found["marks"].items()
+        for name, one in marks.get(mark, {}).get("auc", {}).items()
+    ]
+    return max(told, key=lambda one: one[0], default=(0.0, "", "", 0.5))
+
+
+def _does(policy: Policy, found: Figures, score: Figures) -> str:
+    cells = list(_cells(found))
+    parts = []
+    for name, what in (("lost", "{} of a film's area is lost"), ("padded", "{} of the frame is black")):
+        if (share := mean(cell[name] for cell in cells)) > 0:
+            parts.append(what.format(f"{share:.1%}"))
+    if policy == "squeeze":
+        parts.append(f"a film is {mean(cell['distortion'] for cell in cells):.0%} too long one way")
+    costs = f"on average {', '.join(parts)}" if parts else "and costs nothing"
+    return f"{policy}, which {DOES[policy]}: {costs} (score {score['score']:.2f}, of which marks {score['marks']:.2f})."
+
+
+def _reads(found: Figures) -> list[str]:
+    said = []
+    for mark in (one for one in READ if any(one in marks for marks in found["marks"].values())):
+        sure, name, split, auc = _surest(found, mark)
+        if not sure:
+            said.append(f"{MARKS[mark].capitalize()} tells no class for sure.")
+            continue
+        where = "" if split == "none" else f" in {split}"
+        said.append(f"{MARKS[mark].capitalize()} tells {name} from the rest with an AUC of {_upwards(auc)}{where}.")
+        if mark == "padding":
+            said.append(_padded(found["by_class"][split]))
+    return said
+
+
+def _padded(by_class: Mapping[str, Figures]) -> str:
+    shares = ", ".join(f"{cell['padded_films']:.0%} of {name}" for name, cell in by_class.items())
+    return f"It leaves black beside {shares}."
+
+
+def _size(found: Figures) -> list[str]:
+    sure, name, split, auc = _surest(found, "size")
+    if not sure:
+        return []
+    where = "" if split == "none" else f" in {split}"
+    return [
+        f"No policy hides how much a film was scaled, which blurs it more or less: it tells {name} from the rest with "
+        f"an AUC of {_upwards(auc)}{where}."
+    ]
+
+
+def _upwards(auc: float) -> str:
+    """Return an AUC as of a model that knows on which side the class lies."""
+    return f"{max(auc, 1 - auc):.2f}"

@@ -1,0 +1,186 @@
+"""How far a number, or a model of several, tells the films of a class from all others, and how far it falls elsewhere.
+
+A tell is the AUC of a class against the rest with its interval over patients (`probes.auc_interval`). Of a single
+number it is the chance that a film of the class has more of it than another film: far from 0.5 on either side, the
+number tells the class. Of a model it is that of the score it gives the class, to films of patients it has not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.statistics.probes import auc_interval
+from stages.statistics.ridge import PENALTIES, Features, cross_validate, fit_path, indicators, patient_folds
+
+LEAST_PATIENTS = 2  # on either side: of one, nothing follows for others
+
+Values = NDArray[np.float64]  # (films,), NaN where a number is not known
+Patients = NDArray[np.int64]  # (films,)
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """How well a class is told from the rest.
+
+    Attributes:
+        auc: 0.5 where not at all, 1 (or 0, for a single number) where always.
+        low: lower end of the 95 % interval over patients.
+        high: upper end.
+        films: how many were asked, of the class and of the rest.
+    """
+
+    auc: float
+    low: float
+    high: float
+    films: int
+
+    @property
+    def sure(self) -> float:
+        """From 0 to 1: how far from telling nothing it is at least, by the nearer end of its interval."""
+        return 2 * max(0.0, self.low - 0.5, 0.5 - self.high)
+
+    @property
+    def flipped(self) -> Tell:
+        """The same by less of the number in place of more."""
+        return Tell(1 - self.auc, 1 - self.high, 1 - self.low, self.films)
+
+    def as_json(self) -> dict[str, float]:
+        """Return it rounded to what does not hang on the order of a machine's additions."""
+        return {**{name: round(getattr(self, name), 4) for name in ("auc", "low", "high")}, "films": self.films}
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """How much worse a class is told in one set of films than in another, of other patients.
+
+    Attributes:
+        drop: the first AUC less the second.
+        low: lower end of its 95 % interval; above 0, what works in the one fails in the other.
+        high: upper end.
+    """
+
+    drop: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, float]:
+        """Return it rounded as `Tell.as_json` is."""
+        return {name: round(getattr(self, name), 4) for name in ("drop", "low", "high")}
+
+
+def tell(values: Values, positives: NDArray[np.bool_], patients: Patients) -> Tell | None:
+    """Return how well a number tells the positives, films where it is unknown left out; None of too few patients."""
+    known = ~np.isnan(values)
+    values, positives, patients = values[known], positives[known], patients[known]
+    if min(np.count_nonzero(np.bincount(patients[side])) for side in (positives, ~positives)) < LEAST_PATIENTS:
+        return None
+    return Tell(*auc_interval(values, positives, patients), films=len(values))
+
+
+def drop(before: Tell, after: Tell) -> Drop:
+    """Return by how much a tell falls, with the interval of a difference that follows from those of both.
+
+    MOVER: Zou and Donner, Statistics in Medicine 27, 2008. The two sets of films share no patient.
+    """
+    difference = before.auc - after.auc
+    down = math.hypot(before.auc - before.low, after.high - after.auc)
+    up = math.hypot(before.high - before.auc, after.auc - after.low)
+    return Drop(difference, difference - down, difference + up)
+
+
+def cross_told(
+    features: Features, labels: NDArray[np.int64], patients: Patients, judged: Mapping[str, int], *, seed: int = 0
+) -> dict[str, Tell]:
+    """Return how well ridges of other patients tell each class; of classes with too few patients nothing."""
+    if len(labels) == 0:
+        return {}
+    targets = indicators(labels, classes=int(labels.max()) + 1)
+    fold = patient_folds([str(one) for one in patients.tolist()], labels, seed=seed)
+    return _tells(cross_validate(features, targets, fold).scores, labels, patients, judged)
+
+
+def transferred(
+    known: tuple[Features, NDArray[np.int64], Patients],
+    asked: tuple[Features, NDArray[np.int64], Patients],
+    judged: Mapping[str, int],
+    *,
+    seed: int = 0,
+) -> dict[str, Tell]:
+    """Return how well a ridge fitted on one set of films tells each class in another.
+
+    Args:
+        known: features, labels and patients of the films that it is fitted on.
+        asked: those of the films that it is asked about.
+        judged: the index of each class.
+        seed: decides the folds by which the penalty is chosen.
+    """
+    features, labels, patients = known
+    if len(labels) == 0 or len(asked[1]) == 0:
+        return {}
+    targets = indicators(labels, classes=1 + max(int(labels.max()), int(asked[1].max())))
+    fold = patient_folds([str(one) for one in patients.tolist()], labels, seed=seed)
+    penalty = cross_validate(features, targets, fold, PENALTIES).penalty
+    (fitted,) = fit_path(features, targets, [penalty])
+    return _tells(fitted.scores(asked[0]), asked[1], asked[2], judged)
+
+
+def _tells(
+    scores: NDArray[np.float64], labels: NDArray[np.int64], patients: Patients, judged: Mapping[str, int]
+) -> dict[str, Tell]:
+    told = {
+        name: tell(scores[:, index], labels == index, patients)
+        for name, index in judged.items()
+        if index < scores.shape[1]
+    }
+    return {name: one for name, one in told.items() if one is not None}
+
+
+def standardised_difference(values: Values, labels: NDArray[np.int64]) -> float:
+    """Return the largest difference between two classes' means in standard deviations within a class; 0 of one class.
+
+    Cohen's d with the pooled variance. Where films of a class are all alike and the classes differ, it is infinite in
+    principle; 99 is told then.
+    """
+    known = ~np.isnan(values)
+    values, labels = values[known], labels[known]
+    _, of_film = np.unique(labels, return_inverse=True)
+    films = np.bincount(of_film)
+    if len(films) < 2:
+        return 0.0
+    means = np.bincount(of_film, weights=values) / films
+    within = float(((values - means[of_film]) ** 2).sum()) / max(len(values) - len(films), 1)
+    between = float(means.max() - means.min())
+    if between <= 1e-12 * (1 + float(np.abs(means).max())):
+        return 0.0
+    return min(99.0, between / math.sqrt(within)) if within > 0 else 99.0
+
+
+def without(confounders: Features, features: Features, *, known: Features, of_known: Features) -> NDArray[np.float64]:
+    """Return what of the features a cubic in each confounder does not explain, the cubics fitted on known films.
+
+    What differs between two classes only because their films were scaled differently is gone from it; and so is a part
+    of what would have told them apart at the same scale, where scale and class go together: it tells the least that
+    can be said.
+
+    Args:
+        confounders: (films, columns) of the films to return.
+        features: of the same films.
+        known: the confounders of the films that the cubics are fitted on.
+        of_known: their features.
+    """
+    centre, spread = known.mean(axis=0, dtype=np.float64), known.std(axis=0, dtype=np.float64)
+    low, high = known.min(axis=0), known.max(axis=0)
+
+    def powers(of: Features) -> NDArray[np.float64]:
+        # no wilder outside the known films than at their ends
+        scaled = (np.clip(of, low, high) - centre) / np.where(spread > 0, spread, 1)
+        return np.concatenate([np.ones((len(of), 1)), scaled, scaled**2, scaled**3], axis=1)
+
+    # of two confounders that go together, as scales across and down do, the least weights are taken
+    weights, *_ = np.linalg.lstsq(powers(known), np.asarray(of_known, np.float64), rcond=1e-6)
+    return np.asarray(features - powers(confounders) @ weights, np.float64)
