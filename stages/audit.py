@@ -21,7 +21,7 @@ from manifests import source, store
 from manifests.rows import AUDITED
 from stages import nih, paths
 from stages.ahead import Ahead
-from stages.auditing import census, checks
+from stages.auditing import census, checks, pictured
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
 from stages.auditing.rows import Examined, classified, film_row
@@ -34,10 +34,12 @@ from stages.films.placement import Placement, Policy
 from stages.films.specimen import Aim, specimen
 from stages.labels import Labels, LabelSource, choose
 from stages.memory import give_back
+from stages.pictures import addresses, raw_pictures
 from stages.statistics.duplicates import SIDE
 
 PATIENT_KEY = "CXR_PATIENT_KEY"  # the variable that holds the key of the hash that stands for a patient
 ROWS_AT_ONCE = 1024  # objects, before they become columns
+PICTURE_SIDE = 150  # pixels
 GATE = ("fail_on", "limits")  # they decide no row: later stages need not run again for them
 
 
@@ -259,7 +261,7 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
 
     All of them are written where a check fails the run as well: whoever mends the set needs to see them.
     """
-    return _report(_told(params, *survey(params, root, machine)), params, root)
+    return _report(_told(params, *survey(params, root, machine)), params, root, machine)
 
 
 def _facts(
@@ -306,11 +308,15 @@ def _told(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample:
     return _Told(summary, census.sizes_to_plot(rows), lines)
 
 
-def _report(told: _Told, params: AuditParams, root: Root) -> Report:
+def _report(told: _Told, params: AuditParams, root: Root, machine: Machine) -> Report:
     from stages.reporting import audit_page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
 
     store.write_json(root / paths.AUDIT_SUMMARY, told.summary)
-    store.write_bytes(root / paths.AUDIT_PAGE, audit_page.audit_page({**told.summary, "films": told.plotted}).encode())
+    pictures = raw_pictures(
+        pictured.paths_of(told.summary), machine.raw or root / paths.RAW, machine, side=PICTURE_SIDE
+    )
+    page = audit_page.audit_page({**told.summary, "films": told.plotted}, addresses(pictures))
+    store.write_bytes(root / paths.AUDIT_PAGE, page.encode())
     over = checks.failed(told.summary["checks"], checks.named(params.fail_on))
     return Report(
         done=told.summary["files"],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from stages.films.frame import Frame
+from stages.films.placement import Policy, place
 from stages.reporting import audit_plots, plots
 from stages.reporting.page import MOST_CLASSES, Figures, render
 from stages.reporting.sections import Section
@@ -27,11 +30,12 @@ SECTIONS = (
 )
 
 
-def audit_page(summary: Figures) -> str:
+def audit_page(summary: Figures, pictures: Mapping[str, str] | None = None) -> str:
     """Return the page of `reports/audit.json`.
 
     Args:
         summary: what the JSON holds, and the widths and heights of `films` where they are to be plotted.
+        pictures: data: addresses of films by their paths; a film without one is named and not shown.
     """
     sections = [section for section in SECTIONS if section.has_figures(summary)]
     return render(
@@ -40,6 +44,8 @@ def audit_page(summary: Figures) -> str:
         sections=sections,
         shown_sections=[section.name for section in sections],
         size_plot=_size_plot(summary),
+        pictures=pictures or {},
+        cuts=_cuts(summary),
         **audit_plots.plots_of(summary),
     )
 
@@ -55,6 +61,29 @@ def _size_plot(summary: Figures) -> Markup | None:
     frame = summary.get("frame")
     return plots.size_plot(
         sizes,
-        aspect=frame["width"] / frame["height"] if frame else None,
+        frame=Frame(height=frame["height"], width=frame["width"]) if frame else None,
         alt="Width and height of every usable film, by class; the table below has medians and extremes.",
     )
+
+
+def _cuts(summary: Figures) -> dict[str, dict[str, str]]:
+    """Return, by policy and path, the style of a box that outlines what a policy leaves of the films it costs most."""
+    policies = (summary.get("costs") or {}).get("policies") or {}
+    frame = summary.get("frame")
+    if not frame:
+        return {}
+    into = Frame(height=frame["height"], width=frame["width"])
+    return {
+        policy: {film["path"]: _kept(film, into, policy) for film in of["worst"]} for policy, of in policies.items()
+    }
+
+
+def _kept(film: Figures, into: Frame, policy: Policy) -> str:
+    placed = place(Frame(height=film["height"], width=film["width"]), frame=into, policy=policy)
+    shown = placed.shown
+    left, top = (shown.left - placed.left) / placed.resized.width, (shown.top - placed.top) / placed.resized.height
+    width, height = (
+        (shown.right - shown.left) / placed.resized.width,
+        (shown.bottom - shown.top) / placed.resized.height,
+    )
+    return f"left:{left:.2%};top:{top:.2%};width:{width:.2%};height:{height:.2%}"

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from stages.films.frame import Frame
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -131,12 +133,12 @@ def _rows_of_dots(
         return as_svg(figure, alt)
 
 
-def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float | None, alt: str) -> Markup:
+def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, frame: Frame | None, alt: str) -> Markup:
     """Return a scatter of widths and heights, coloured by class.
 
     Args:
         sizes: width and height of films, by class.
-        aspect: width / height of the target frame, drawn as a line; no line where None.
+        frame: that films come into, drawn as a box, and its aspect as a line; neither where None.
         alt: what a reader who does not see the plot should know.
     """
     films = [film for of_class in sizes.values() for film in of_class]
@@ -154,12 +156,20 @@ def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, aspect: float |
                 alpha=0.5,
                 rasterized=True,  # thousands of points as SVG would make the page slow
             )
-        if aspect is not None:
-            axes.plot([0, right], [0, right / aspect], color=INK, linewidth=1, linestyle=DASHES, label="target frame")
+        if frame is not None:
+            _draw_frame(axes, frame, right)
         axes.set(xlim=(0, right), ylim=(0, top), xlabel="width, pixels", ylabel="height, pixels")
         axes.grid()
         legend_above(figure, axes)
         return as_svg(figure, alt)
+
+
+def _draw_frame(axes: Axes, frame: Frame, right: float) -> None:
+    """Draw the target frame from the corner of the axes, and all sizes of its aspect."""
+    height, width = frame.height, frame.width
+    axes.plot([0, right], [0, right * height / width], color=INK, linewidth=1, linestyle=DASHES, label="its aspect")
+    box = ([0, width, width, 0, 0], [0, 0, height, height, 0])
+    axes.plot(*box, color=INK, linewidth=1.5, label=f"target frame, {width} x {height}")
 
 
 def _draw_dots(axes: Axes, dots: Dots, categories: Sequence[str], *, shift: float, index: int) -> None:
