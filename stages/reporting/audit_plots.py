@@ -24,7 +24,8 @@ def plots_of(summary: Figures) -> dict[str, Any]:
     return {
         "feature_plots": {split: _feature_plot(split, found) for split, found in features.items()},
         "joint_plots": {name: _joint_plot(name, joint) for name in _classes_of(joint)},
-        "shift_plot": _shift_plot(summary.get("shift") or {}),
+        "shift_plot": _shift_plot((summary.get("shift") or {}).get("by_class") or {}),
+        "mark_plots": _mark_plots((summary.get("costs") or {}).get("policies") or {}),
         "histogram_plots": {
             name: _histograms(name, found, summary.get("classes") or ())
             for name, found in (summary.get("histograms") or {}).items()
@@ -101,6 +102,33 @@ def _shift_plot(found: Figures) -> Markup | None:
         categories=sources,
         axis="AUC of test against train within a class, with its 95 % interval",
         alt="How well the test's films of each class are told from its films of train; the table has them.",
+        mark=0.5,
+    )
+
+
+def _mark_plots(policies: Figures) -> dict[str, Markup | None]:
+    """Return for each split a plot of how far what each policy does tells each class."""
+    splits = dict.fromkeys(split for found in policies.values() for split in found["marks"])
+    return {split: _mark_plot(split, policies) for split in splits}
+
+
+def _mark_plot(split: str, policies: Figures) -> Markup | None:
+    rows = {
+        f"{policy}: {mark}": of["auc"]
+        for policy, found in policies.items()
+        for mark, of in found["marks"].get(split, {}).items()
+    }
+    classes = dict.fromkeys(name for by_class in rows.values() for name in by_class)
+    if not 0 < len(classes) <= MOST_CLASSES:
+        return None
+    series = [
+        _dots(name, {row: by_class[name] for row, by_class in rows.items() if name in by_class}) for name in classes
+    ]
+    return plots.dot_plot(
+        series,
+        categories=list(rows),
+        axis="AUC of the class against the rest, with its 95 % interval",
+        alt=f"How far what each policy does tells each class, {split_name(split)}; the table below has the numbers.",
         mark=0.5,
     )
 
