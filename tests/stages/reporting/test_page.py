@@ -345,8 +345,9 @@ def test_equal_figures_give_equal_bytes() -> None:
 
 def test_plots_take_the_colours_of_the_page() -> None:
     html = audit_page.audit_page(AUDIT)
-    # sizes, the features of train (test has none), three classes by source, train against test, marks, aspects
-    assert len(read(html).drawings) == 1 + 1 + 3 + 1 + 1 + 1
+    # sizes and aspects; in two widths: features of train (test has none), three classes by source, train against
+    # test, marks
+    assert len(read(html).drawings) == 2 + 2 * (1 + 3 + 1 + 1)
     assert "var(--ink)" in html
     assert "#010203" not in html
 
