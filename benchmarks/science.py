@@ -292,7 +292,7 @@ def zoom_at(degrees: float) -> float:
 
 def shifts(of: Audited) -> Iterator[Claim]:
     """Yield how far the test's normals are told from train's by small pixels, and what patients of train come to."""
-    one = of.told["shift"]["normal"]
+    one = of.told["shift"]["by_class"]["normal"]
     films = one["films"]["train"] + one["films"]["test"]
     pixels = one["pixels"]
     sampled = "the audit looks at 400 films of a class in a split; of all, `benchmarks/probes.py` finds 0.93"

@@ -46,9 +46,9 @@ def advice(policies: Mapping[Policy, Figures]) -> dict[str, Any]:
         "runner_up": second,
         "scores": scores,
         "why": [
-            f"Recommended: {_does(best, policies[best], scores[best])}",
+            f"{best} {_does(best, policies[best], scores[best])}",
             *_reads(policies[best]),
-            f"Runner-up: {_does(second, policies[second], scores[second])}",
+            f"The runner-up, {second}, {_does(second, policies[second], scores[second])}",
             *_reads(policies[second]),
             *_size(policies[best]),
         ],
@@ -84,11 +84,11 @@ def _does(policy: Policy, found: Figures, score: Figures) -> str:
     parts = []
     for name, what in (("lost", "{} of a film's area is lost"), ("padded", "{} of the frame is black")):
         if (share := mean(cell[name] for cell in cells)) > 0:
-            parts.append(what.format(f"{share:.1%}"))
+            parts.append(what.format(f"{100 * share:.1f} %"))
     if policy == "squeeze":
-        parts.append(f"a film is {mean(cell['distortion'] for cell in cells):.0%} too long one way")
+        parts.append(f"a film is {100 * mean(cell['distortion'] for cell in cells):.0f} % too long one way")
     costs = f"on average {', '.join(parts)}" if parts else "and costs nothing"
-    return f"{policy}, which {DOES[policy]}: {costs} (score {score['score']:.2f}, of which marks {score['marks']:.2f})."
+    return f"{DOES[policy]}: {costs} (score {score['score']:.2f}, of which marks {score['marks']:.2f})."
 
 
 def _reads(found: Figures) -> list[str]:
@@ -106,7 +106,7 @@ def _reads(found: Figures) -> list[str]:
 
 
 def _padded(by_class: Mapping[str, Figures]) -> str:
-    shares = ", ".join(f"{cell['padded_films']:.0%} of {name}" for name, cell in by_class.items())
+    shares = ", ".join(f"{100 * cell['padded_films']:.0f} % of {name}" for name, cell in by_class.items())
     return f"It leaves black beside {shares}."
 
 

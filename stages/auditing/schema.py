@@ -258,6 +258,7 @@ class Shortcuts(Told):
     features: dict[Split, dict[str, dict[str, Tell]]] = Field(description="By split, feature of the file and class.")
     feature_drops: dict[str, dict[str, Drop]] = Field(description="By feature and class, from train to test.")
     sample: dict[Split, dict[str, Count]] = Field(description="Films that `joint` and `shift` are about.")
+    said: list[str] = Field(description="What the figures mean, in sentences, the surest first.")
     joint: dict[str, Source] = Field(description="By source: file, border, traces, scale, traces at equal scale.")
 
 
@@ -277,7 +278,7 @@ class TrainAndTest(Told):
     test: Count
 
 
-class Shift(Told):
+class ShiftOfClass(Told):
     """How well a class's films of the test are told from its films of train, by each source."""
 
     films: TrainAndTest
@@ -285,6 +286,13 @@ class Shift(Told):
     border: Apart | None = None
     traces: Apart | None = None
     pixels: Apart | None = None
+
+
+class Shift(Told):
+    """Whether train and test are of one kind, class by class."""
+
+    by_class: dict[str, ShiftOfClass] = Field(description="Of classes in train and in the test.")
+    said: list[str] = Field(description="What that means, in sentences.")
 
 
 class Pair(Told):
@@ -363,7 +371,7 @@ class Audit(Told):
         None, description="What the 2020 crop does, by delivered split and class; as in the manifest's columns."
     )
     shortcuts: Shortcuts
-    shift: dict[str, Shift] = Field(description="By class; of classes in train and in the test.")
+    shift: Shift
     duplicates: Duplicates
     checks: list[Check]
     set_aside_films: list[SetAside] = Field(description="The first of them.")

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stages.auditing import findings
 from stages.auditing.features import FILE_FEATURES
 from stages.auditing.figures import by_split, judged_classes, nested, patients_of
 from stages.auditing.sample import Sample
@@ -79,14 +80,16 @@ def shortcuts(films: pa.Table, sample: Sample) -> dict[str, Any]:
     features = {split: _features(of_split) for split, of_split in by_split(films).items()}
     looked = looked_at(films, sample)
     judged = judged_classes(films)
+    told = {
+        "features": {split: _as_json(found) for split, found in features.items()},
+        "feature_drops": _as_json(_feature_drops(features.get("train", {}), features.get("test", {}))),
+        "sample": nested(looked.films, len),
+        "joint": joint(looked, judged) if len(looked.films) else {},
+    }
+    by_class = shift(looked, judged) if len(looked.films) else {}
     return {
-        "shortcuts": {
-            "features": {split: _as_json(found) for split, found in features.items()},
-            "feature_drops": _as_json(_feature_drops(features.get("train", {}), features.get("test", {}))),
-            "sample": nested(looked.films, len),
-            "joint": joint(looked, judged) if len(looked.films) else {},
-        },
-        "shift": shift(looked, judged) if len(looked.films) else {},
+        "shortcuts": {**told, "said": findings.of_shortcuts(told)},
+        "shift": {"by_class": by_class, "said": findings.of_shift(by_class)},
     }
 
 

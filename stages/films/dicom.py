@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from stages.films import dicom_tags as tags
 from stages.films import identity
@@ -23,7 +23,7 @@ from stages.films.levels import depth_of, looked_up
 MOST_A_SIDE = (1 << 16) - 1  # rows and columns are of 16 bits
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
-UNREADABLE = (*BROKEN, AttributeError, NotImplementedError, RuntimeError, InvalidDicomError)
+UNREADABLE = (*BROKEN, AttributeError, NotImplementedError, RuntimeError, InvalidDicomError, BytesLengthException)
 
 
 def decode(data: bytes, *, key: bytes | None = None) -> tuple[Header, Image.Image]:

@@ -21,6 +21,8 @@ from stages.films import streams
 from stages.films.header import DecodeError, Header
 
 Pixels = NDArray[Any]
+JPEGS = (uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1)
+END, TAIL = b"\xff\xd9", 1024  # the last marker of a JPEG; what pads a frame behind it, bytes
 OWN_COLOURS = (b"JFIF", b"Adobe")  # segments by which a JPEG says how its colours are coded, whatever the tags say
 
 
@@ -43,10 +45,6 @@ def _jpeg_2000(frame: bytes, _photometric: str) -> Pixels:
     return imagecodecs.jpeg2k_decode(frame, numthreads=1)
 
 
-def _high_throughput(frame: bytes, _photometric: str) -> Pixels:
-    return imagecodecs.htj2k_decode(frame)
-
-
 CODECS: Mapping[str, Callable[[bytes, str], Pixels]] = {
     uid.JPEGBaseline8Bit: _jpeg,
     uid.JPEGExtended12Bit: _jpeg,
@@ -56,9 +54,9 @@ CODECS: Mapping[str, Callable[[bytes, str], Pixels]] = {
     uid.JPEGLSNearLossless: _jpeg_ls,
     uid.JPEG2000Lossless: _jpeg_2000,
     uid.JPEG2000: _jpeg_2000,
-    uid.HTJ2KLossless: _high_throughput,
-    uid.HTJ2KLosslessRPCL: _high_throughput,
-    uid.HTJ2K: _high_throughput,
+    uid.HTJ2KLossless: _jpeg_2000,
+    uid.HTJ2KLosslessRPCL: _jpeg_2000,
+    uid.HTJ2K: _jpeg_2000,
 }
 NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 SYNTAXES = (*NATIVE, uid.RLELossless, *CODECS)
@@ -76,6 +74,8 @@ def pixels_of(dataset: FileDataset, header: Header) -> Pixels:
     if syntax in CODECS:
         frame = get_frame(dataset.PixelData, 0, number_of_frames=tags.whole(dataset, "NumberOfFrames") or 1)
         _refuse_promise(frame, header)
+        if syntax in JPEGS and END not in frame[-TAIL:]:  # libjpeg would fill what is missing with grey
+            raise DecodeError("truncated", "DICOM: found a JPEG without its end; expected a whole one", header)
         pixels = CODECS[syntax](frame, str(header.photometric))
     elif syntax in NATIVE and header.mode != "RGB":
         pixels = _native(dataset, header, big_endian=syntax == uid.ExplicitVRBigEndian)

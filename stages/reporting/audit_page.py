@@ -23,7 +23,7 @@ SECTIONS = (
     Section("audit", "odd", "Odd, and used all the same", ("warnings",)),
     Section("audit", "duplicates", "Duplicates", ("duplicates",)),
     Section("audit", "shortcuts", "What gives the class away without a look at the lungs", ("shortcuts",)),
-    Section("audit", "shift", "Whether train and test are of one kind", ("shift",)),
+    Section("audit", "shift", "Whether train and test are of one kind", ("shift", "by_class")),
     Section("audit", "costs", "What normalization costs", ("costs", "policies")),
     Section("audit", "sizes", "Sizes and compression", ("sizes",)),
     Section("audit", "files", "Files", ("formats",)),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stages.reporting import plots
 from stages.reporting.histogram_plot import histograms
 from stages.reporting.page import MOST_CLASSES, Figures, split_name
-from stages.reporting.plots import Dots
+from stages.reporting.plots import NARROW_IN, WIDTH_IN, Dots
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -24,12 +25,30 @@ def plots_of(summary: Figures) -> dict[str, Any]:
     return {
         "feature_plots": {split: _feature_plot(split, found) for split, found in features.items()},
         "joint_plots": {name: _joint_plot(name, joint) for name in _classes_of(joint)},
-        "shift_plot": _shift_plot(summary.get("shift") or {}),
+        "shift_plot": _shift_plot((summary.get("shift") or {}).get("by_class") or {}),
+        "mark_plots": _mark_plots((summary.get("costs") or {}).get("policies") or {}),
         "histogram_plots": {
             name: _histograms(name, found, summary.get("classes") or ())
             for name, found in (summary.get("histograms") or {}).items()
         },
     }
+
+
+@dataclass(frozen=True, slots=True)
+class ForScreens:
+    """A plot in the two widths of the macro `plot_for_screens`."""
+
+    wide: Markup
+    narrow: Markup
+
+
+def _for_screens(series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str) -> ForScreens:
+    """Return a plot of AUCs, in which 0.5 is marked."""
+    wide, narrow = (
+        plots.dot_plot(series, categories=categories, axis=axis, alt=alt, mark=0.5, width_in=width_in)
+        for width_in in (WIDTH_IN, NARROW_IN)
+    )
+    return ForScreens(wide, narrow)
 
 
 def _dots(name: str, tells: Mapping[str, Figures]) -> Dots:
@@ -41,7 +60,7 @@ def _dots(name: str, tells: Mapping[str, Figures]) -> Dots:
     )
 
 
-def _feature_plot(split: str, found: Figures) -> Markup | None:
+def _feature_plot(split: str, found: Figures) -> ForScreens | None:
     """Return a plot of the AUC of each feature for each class, or None where there is nothing to plot."""
     classes = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
     if not 0 < len(classes) <= MOST_CLASSES:
@@ -50,12 +69,11 @@ def _feature_plot(split: str, found: Figures) -> Markup | None:
         _dots(name, {feature: by_class[name] for feature, by_class in found.items() if name in by_class})
         for name in classes
     ]
-    return plots.dot_plot(
+    return _for_screens(
         series,
         categories=list(found),
-        axis="AUC of the class against the rest, with its 95 % interval",
+        axis="AUC against the rest, 95 % interval",
         alt=f"AUC of each file feature for each class, {split_name(split)}; the table below has the same numbers.",
-        mark=0.5,
     )
 
 
@@ -67,7 +85,7 @@ def _classes_of(joint: Figures) -> Sequence[str]:
     return list(names) if len(names) <= MOST_CLASSES // 4 else []
 
 
-def _joint_plot(name: str, joint: Figures) -> Markup | None:
+def _joint_plot(name: str, joint: Figures) -> ForScreens | None:
     """Return a plot of how well each source tells one class: within each split, and from train to test."""
     rows: dict[str, dict[str, Any]] = {}
     for source, found in joint.items():
@@ -78,17 +96,16 @@ def _joint_plot(name: str, joint: Figures) -> Markup | None:
             rows.setdefault(TRANSFER, {})[source] = found["transfer"][name]
     if not rows:
         return None
-    return plots.dot_plot(
+    return _for_screens(
         [_dots(row, tells) for row, tells in rows.items()],
         categories=list(joint),
-        axis=f"AUC of {name} against the rest, with its 95 % interval",
+        axis="AUC against the rest, 95 % interval",
         alt=f"How well each source tells {name} from the rest within each split, and learned in train and asked in "
         "the test; the table below has the same numbers.",
-        mark=0.5,
     )
 
 
-def _shift_plot(found: Figures) -> Markup | None:
+def _shift_plot(found: Figures) -> ForScreens | None:
     """Return a plot of how well the test's films of each class are told from train's."""
     sources = list(dict.fromkeys(source for one in found.values() for source in one if source != "films"))
     if not sources or len(found) > MOST_CLASSES:
@@ -96,12 +113,37 @@ def _shift_plot(found: Figures) -> Markup | None:
     series = [
         _dots(name, {source: one[source] for source in sources if one.get(source)}) for name, one in found.items()
     ]
-    return plots.dot_plot(
+    return _for_screens(
         series,
         categories=sources,
-        axis="AUC of test against train within a class, with its 95 % interval",
+        axis="AUC of test against train, 95 % interval",
         alt="How well the test's films of each class are told from its films of train; the table has them.",
-        mark=0.5,
+    )
+
+
+def _mark_plots(policies: Figures) -> dict[str, ForScreens | None]:
+    """Return for each split a plot of how far what each policy does tells each class."""
+    splits = dict.fromkeys(split for found in policies.values() for split in found["marks"])
+    return {split: _mark_plot(split, policies) for split in splits}
+
+
+def _mark_plot(split: str, policies: Figures) -> ForScreens | None:
+    rows = {
+        f"{policy}: {mark}": of["auc"]
+        for policy, found in policies.items()
+        for mark, of in found["marks"].get(split, {}).items()
+    }
+    classes = dict.fromkeys(name for by_class in rows.values() for name in by_class)
+    if not 0 < len(classes) <= MOST_CLASSES:
+        return None
+    series = [
+        _dots(name, {row: by_class[name] for row, by_class in rows.items() if name in by_class}) for name in classes
+    ]
+    return _for_screens(
+        series,
+        categories=list(rows),
+        axis="AUC against the rest, 95 % interval",
+        alt=f"How far what each policy does tells each class, {split_name(split)}; the table below has the numbers.",
     )
 
 

@@ -68,6 +68,31 @@ def seeds() -> dict[str, bytes]:
         "lossy.webp": _saved("RGB", "WEBP", exif=exif),
         "lossless.webp": _saved("RGBA", "WEBP", lossless=True),
         "moving.webp": _saved("RGB", "WEBP", **_more_frames()),
+        **_dicoms(),
+    }
+
+
+def _dicoms() -> dict[str, bytes]:
+    """Return DICOMs of most codings; none where the extra that reads them is not installed."""
+    try:
+        from pydicom import uid  # noqa: PLC0415 - an extra
+
+        from tests.stages.films.made_dicom import dicom  # noqa: PLC0415 - as above
+    except ImportError:
+        return {}
+    levels = np.frombuffer(_noise(2), np.uint16).reshape(HIGH, WIDE) >> 4
+    window = {"BitsStored": 12, "WindowCenter": 2000, "WindowWidth": 900, "RescaleSlope": 1, "RescaleIntercept": 0}
+    return {
+        "plain.dcm": dicom(levels, **window),
+        "implicit.dcm": dicom(levels, syntax=uid.ImplicitVRLittleEndian, **window),
+        "bare.dcm": dicom(levels, bare=True, **window),
+        "rle.dcm": dicom(levels, syntax=uid.RLELossless, **window),
+        "jpeg.dcm": dicom(levels.astype(np.uint8), syntax=uid.JPEGBaseline8Bit),
+        "extended.dcm": dicom(levels, syntax=uid.JPEGExtended12Bit, **window),
+        "lossless.dcm": dicom(levels, syntax=uid.JPEGLosslessSV1, **window),
+        "jpeg-ls.dcm": dicom(levels, syntax=uid.JPEGLSLossless, **window),
+        "jpeg-2000.dcm": dicom(levels, syntax=uid.JPEG2000Lossless, **window),
+        "high-throughput.dcm": dicom(levels, syntax=uid.HTJ2KLossless, **window),
     }
 
 

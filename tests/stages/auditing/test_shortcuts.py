@@ -85,8 +85,13 @@ def test_a_shortcut_planted_in_train_is_found_and_found_not_to_hold_in_the_test(
         assert of["drop"]["well"]["low"] > 0.1, source
     assert found["joint"]["border"]["within"]["train"]["well"]["low"] < 0.6, "the border shows the same"
     assert found["sample"] == {split: {"ill": EACH, "well": EACH} for split in ("train", "test")}
-    assert told["shift"]["well"]["file"]["low"] > 0.9, "train and test were not saved alike"
-    assert told["shift"]["well"]["pixels"]["low"] < 0.6
+    assert told["shift"]["by_class"]["well"]["file"]["low"] > 0.9, "train and test were not saved alike"
+    assert told["shift"]["by_class"]["well"]["pixels"]["low"] < 0.6
+    said = " ".join(found["said"])
+    assert "In train, jpeg quality alone tells" in said
+    assert "In train, what compression and rescaling left in the pixels tells" in said
+    assert "a network that rests on it does worse there" in said
+    assert any(sentence.startswith("well: the test's films are told") for sentence in told["shift"]["said"])
     assert Audit.model_validate(told)
 
 
@@ -97,7 +102,10 @@ def test_where_all_films_are_saved_alike_no_shortcut_is_found(
     for source, of in found["shortcuts"]["joint"].items():
         tells = [tell for by_class in (*of["within"].values(), of["transfer"]) for tell in by_class.values()]
         assert all(tell["low"] < 0.6 for tell in tells), source
-    assert all(one["low"] < 0.65 for of in found["shift"].values() for name, one in of.items() if name != "films")
+    shifts = found["shift"]["by_class"].values()
+    assert all(one["low"] < 0.65 for of in shifts for name, one in of.items() if name != "films")
+    assert found["shortcuts"]["said"] == ["Nothing that was looked at tells a class from the rest for sure."]
+    assert found["shift"]["said"] == ["The test's films of no class are told from train's for sure."]
     assert found["costs"]["recommendation"]["scores"]["cover"]["marks"] == 0
 
 
@@ -149,7 +157,7 @@ def test_films_too_small_for_traces_are_not_asked_about(audited: Audited) -> Non
     found = shortcuts(usable(AUDITED.table(rows)), specimens(60, unknown=12))
     assert found["shortcuts"]["sample"] == {"train": {"normal": 16, "bacterial": 16, "viral": 16}}
     none = shortcuts(usable(AUDITED.table(rows)), specimens(60, unknown=60))
-    assert (none["shortcuts"]["joint"], none["shift"]) == ({}, {})
+    assert (none["shortcuts"]["joint"], none["shift"]["by_class"]) == ({}, {})
     assert none["shortcuts"]["features"]["train"]["bytes per pixel"]["viral"]["auc"] > 0.6
 
 
@@ -158,7 +166,7 @@ def test_without_a_test_there_is_no_transfer_and_no_shift(audited: Audited) -> N
     found = shortcuts(usable(AUDITED.table(rows)), specimens(60))
     assert set(found["shortcuts"]["joint"]) == set(SOURCES)
     assert all(of["transfer"] == {} == of["drop"] for of in found["shortcuts"]["joint"].values())
-    assert found["shift"] == {}
+    assert found["shift"] == {"by_class": {}, "said": []}
 
 
 @pytest.mark.parametrize("films", [0, 1, 2, 5])

@@ -16,10 +16,13 @@ from PIL import Image
 from pydicom import dcmread, uid
 from pydicom.encaps import encapsulate
 
+from manifests.rows import AUDITED
+from stages.auditing.rows import Examined, film_row
 from stages.films import decode, parts, streams
 from stages.films.decode import DecodeError, Header
-from stages.films.frame import Gray
+from stages.films.frame import Frame, Gray
 from stages.films.identity import group_of
+from stages.labels import Named
 
 pytest.importorskip("imagecodecs", reason="needs the extra [dicom]")
 from tests.stages.films.made_dicom import ENCODERS, LOSSY, dicom, lut
@@ -302,6 +305,20 @@ def test_a_frame_that_promises_another_size_is_refused_before_it_is_decoded() ->
         assert "found 64 x 64 x 1 in the compressed frame; expected 64 x 32 x 1" in str(error)
 
 
+@pytest.mark.parametrize("syntax", ENCODERS)
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_frame_that_is_cut_off_is_no_film(syntax: str, share: float) -> None:
+    """Half a film is no film, though some decoders fill the rest with grey and say nothing."""
+    noise = np.random.default_rng(0).integers(0, 4096, (64, 64)).astype(np.uint16)
+    levels = (noise >> 4).astype(np.uint8) if syntax == uid.JPEGBaseline8Bit else noise
+    frame = ENCODERS[syntax](levels)
+    cut = frame[: int(len(frame) * share) // 2 * 2]
+    error = _refused(
+        dicom(levels, syntax=syntax, BitsStored=min(12, 8 * levels.itemsize), PixelData=encapsulate([cut]))
+    )
+    assert error.status in ("truncated", "undecodable")
+
+
 def test_a_deflated_data_set_is_refused_before_it_is_inflated() -> None:
     data = dicom(RAMP, BitsStored=12)
     place = data.index(b"1.2.840.10008.1.2.1\0")
@@ -342,12 +359,16 @@ def test_a_dicom_with_wrong_bytes_is_an_image_or_a_decode_error(places: list[tup
 
 
 def _outcome(data: bytes) -> None:
+    """Look at what becomes of a file: an image or an error, and in any case a row that the manifest takes."""
     try:
         header, image = _decoded(data)
+        assert image.shape == (header.height, header.width)
+        examined = Examined("ok", None, "0" * 64, len(data), header)
     except DecodeError as error:
         assert str(error)  # noqa: PT017 - any image will do as well
-        return
-    assert image.shape == (header.height, header.width)
+        examined = Examined(error.status, str(error), "0" * 64, len(data), error.header)
+    row = film_row("x.dcm", examined, Named("ill", None, None), Frame(256, 300))
+    assert len(AUDITED.table([row])) == 1
 
 
 @pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless, uid.JPEGLosslessSV1, uid.RLELossless])

@@ -194,6 +194,7 @@ AUDIT: dict[str, Any] = {
         },
         "feature_drops": {"height": {CLASSES[0]: {"drop": 0.3, "low": 0.1, "high": 0.5}}},
         "sample": {"train": dict.fromkeys(CLASSES, 400)},
+        "said": [f"In train, height alone tells {CLASSES[1]}."],
         "joint": {
             "traces": {
                 "within": {"train": dict.fromkeys(CLASSES, TELL)},
@@ -203,10 +204,13 @@ AUDIT: dict[str, Any] = {
         },
     },
     "shift": {
-        CLASSES[1]: {
-            "films": {"train": 400, "test": 200},
-            "pixels": {"auc": 0.93, "low": 0.9, "high": 0.95, "control": None},
-        }
+        "by_class": {
+            CLASSES[1]: {
+                "films": {"train": 400, "test": 200},
+                "pixels": {"auc": 0.93, "low": 0.9, "high": 0.95, "control": None},
+            }
+        },
+        "said": [f"{CLASSES[1]}: the test's films are of another kind."],
     },
     "spreads": {"aspect": {"train": {CLASSES[1]: {"min": 0.8, "median": 1.2, "max": 2.1}, CLASSES[2]: {}}}},
     "histograms": {
@@ -311,7 +315,8 @@ def test_of_very_many_classes_there_are_tables_and_no_plots() -> None:
             "joint": {"traces": {"within": {"train": dict.fromkeys(classes, TELL)}, "transfer": {}, "drop": {}}},
             "sample": {"train": dict.fromkeys(classes, 2)},
         },
-        "shift": dict.fromkeys(classes, AUDIT["shift"][CLASSES[1]]),
+        "shift": {"by_class": dict.fromkeys(classes, AUDIT["shift"]["by_class"][CLASSES[1]])},
+        "costs": {},
         "histograms": {"aspect": {"edges": [0.5, 1.0, 2.0], "counts": {"train": {name: [1, 2] for name in classes}}}},
         "films": [{"width": 9, "height": 9, "label": name} for name in classes],
     }
@@ -340,8 +345,9 @@ def test_equal_figures_give_equal_bytes() -> None:
 
 def test_plots_take_the_colours_of_the_page() -> None:
     html = audit_page.audit_page(AUDIT)
-    # sizes, the features of train (test has none), three classes by source, train against test, aspects
-    assert len(read(html).drawings) == 1 + 1 + 3 + 1 + 1
+    # sizes and aspects; in two widths: features of train (test has none), three classes by source, train against
+    # test, marks
+    assert len(read(html).drawings) == 2 + 2 * (1 + 3 + 1 + 1)
     assert "var(--ink)" in html
     assert "#010203" not in html
 
