@@ -124,13 +124,19 @@ class AuditedRow(FilmRow):
             "grey levels that the colours spread beside the black-to-white line; null where grey", pa.float32(), low=0
         ),
     ]
-    likeness: Annotated[
+    askew: Annotated[
         float | None,
         Column(
-            "correlation with the set's mean film, turned or inverted as fits best; null where there is none",
+            "how much better the film fits the set turned or inverted, in usual margins; null where not compared",
             pa.float32(),
-            low=-1.001,
-            high=1.001,
+            low=0,
+        ),
+    ]
+    distance: Annotated[
+        float | None,
+        Column(
+            "how unlike the set's other films, in upper quartiles above the median; null where not compared",
+            pa.float32(),
         ),
     ]
     flags: Annotated[

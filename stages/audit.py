@@ -22,10 +22,11 @@ from stages.ahead import Ahead
 from stages.auditing import census
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing.quality import flagged
 from stages.auditing.rows import Examined, classified, film_row
 from stages.auditing.thumbnails import Thumbnails
 from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
-from stages.films import decode, look
+from stages.films import decode, look, quality
 from stages.films.frame import Frame
 from stages.labels import Labels, LabelSource, choose
 from stages.memory import give_back
@@ -110,8 +111,10 @@ def audit_one(path: str, *, raw: Path, ahead: Ahead | None = None) -> Examined:
         return Examined(error.status, str(error), film_id, len(data), error.header)
     if ahead is not None:
         ahead.keep(film_id, image)
-    small = look.reduced(image)
-    return Examined("ok", None, film_id, len(data), header, look.thumbnail(small, side=SIDE))
+    fine = look.reduced(image, side=look.FINE_SIDE)
+    small = look.reduced(fine, side=look.SMALL_SIDE)
+    seen = quality.measured(image, small, fine=fine)
+    return Examined("ok", None, film_id, len(data), header, look.thumbnail(small, side=SIDE), seen)
 
 
 def files_under(raw: Path) -> list[str]:
@@ -173,8 +176,9 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
         rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
         give_back()  # what the rows were made from
         rows, threshold = mark_near_duplicates(rows, thumbnails)
+        rows, told = flagged(rows, thumbnails)
     give_back()  # the search's blocks
-    facts = _facts(raw, root, labels, classes, threshold)
+    facts = _facts(raw, root, labels, classes, threshold) | {"quality": told}
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=params.model_dump(mode="json"), facts=facts))
     return rows, facts
 

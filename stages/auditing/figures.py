@@ -15,6 +15,8 @@ UNDELIVERED = "none"  # the name of the films that came in no split
 COLUMNS = (  # that figures are made of
     *("label", "label_index", "group_id", "delivered_split", "width", "height", "mode", "format"),
     *("bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added"),
+    *("path", "level_5", "level_50", "level_95", "clipped", "marks", "colour", "askew", "distance", "flags"),
+    *("border", "border_left", "border_top", "border_right", "border_bottom"),
 )
 
 

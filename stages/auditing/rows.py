@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,8 +15,10 @@ from stages.columns import where_ok, with_columns
 from stages.films import decode
 from stages.films.frame import Frame
 from stages.films.placement import place
+from stages.films.quality import Quality
 from stages.labels import Named
 
+QUALITY = tuple(field.name for field in fields(Quality))
 MEASURES = ("width", "height", "mode", "format", "bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added")
 
 
@@ -30,6 +32,7 @@ class Examined:
     file_bytes: int | None = None
     header: decode.Header | None = None
     thumbnail: bytes = b""
+    quality: Quality | None = None
 
 
 def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> AuditedRow:
@@ -38,6 +41,8 @@ def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> Audit
     Label and patient are as named: which labels are classes is known once all files were looked at (`classified`).
     """
     status, reason = examined.status, examined.reason
+    if status == "ok" and examined.quality is not None and examined.quality.is_blank:
+        status, reason = "blank", f"found one grey level, {examined.quality.level_50}; expected a picture"
     if status == "ok":
         status, reason = named.status, named.reason
     return AuditedRow(
@@ -55,6 +60,7 @@ def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> Audit
         delivered_split=named.delivered_split,
         warning=_warning(path, examined.header),
         **_measures(examined, frame),
+        **_seen(examined),
     )
 
 
@@ -93,6 +99,13 @@ def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
         "crop_lost": crop.lost,
         "pad_added": crop.padded,
     }
+
+
+def _seen(examined: Examined) -> dict[str, Any]:
+    """Return the columns that follow from a film's grey levels; all null where there are none."""
+    seen = dict.fromkeys(QUALITY) if examined.quality is None else asdict(examined.quality)
+    colour = None if examined.header is None else examined.header.colour
+    return {**seen, "colour": colour, "askew": None, "distance": None, "flags": None}
 
 
 def _warning(path: str, header: decode.Header | None) -> str | None:

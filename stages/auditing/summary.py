@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.auditing.borders import borders
 from stages.auditing.census import census
 from stages.auditing.costs import costs
 from stages.auditing.figures import UNDELIVERED, by_split, usable
 from stages.auditing.groups import groups
+from stages.auditing.quality import quality
 from stages.auditing.shortcuts import shortcuts
 from stages.columns import set_aside, tallied, where_ok
 from stages.films.frame import Frame
@@ -34,7 +36,9 @@ def summarize(rows: pa.Table, facts: Mapping[str, Any], frame: Frame) -> dict[st
         "groups": groups(films),
         **census(films),
         **costs(films),
+        **borders(films),
         **shortcuts(films, facts["classes"]),
+        **quality(films, facts),
         "duplicates": _duplicates(rows, facts),
         "set_aside_films": _examples(rows.select(["path", "status", "reason"]), pc.invert(where_ok(rows))),
     }

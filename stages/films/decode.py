@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError, _imaging
 
 from manifests.rows import Status
-from stages.films import parts
+from stages.films import colour, parts
 from stages.films.frame import Frame, Gray
 
 # Named, since Pillow would also open formats that start other programs (EPS) or hold no film (ICO, GIF).
@@ -56,6 +56,7 @@ class Header:
         format: what the bytes are, whatever the file's extension says.
         jpeg_quality: the IJG quality nearest the luma quantization table; None where the file is no JPEG.
         oddities: what a person should know of how the file was read, a kind before its colon.
+        colour: how far its colours spread (`colour.spread`); None where it is grey.
     """
 
     width: int
@@ -64,6 +65,7 @@ class Header:
     format: str
     jpeg_quality: int | None
     oddities: tuple[str, ...] = ()
+    colour: float | None = None
 
     @property
     def frame(self) -> Frame:
@@ -96,7 +98,7 @@ def decode(data: bytes) -> tuple[Header, Image.Image]:
         with _opened(data) as image:
             header = _header(image)
             gray = _gray(image, header)
-            return replace(header, oddities=_oddities(image, header)), gray
+            return replace(header, oddities=_oddities(image, header), colour=colour.spread(image)), gray
 
 
 def _opened(data: bytes) -> Image.Image:

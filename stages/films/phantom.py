@@ -80,9 +80,10 @@ def _air(canvas: Canvas, patient: Anatomy) -> Layer:
 def _opacity(canvas: Canvas, film: PhantomFilm, seed: int, words: np.random.Generator) -> Layer:
     """Return the share of the air that illness has filled."""
     clear: Layer = np.zeros((canvas.frame.height, canvas.frame.width), np.float32)
-    if film.label == "bacterial":
+    label = film.likeness.label if film.fault == "label_conflict" else film.label
+    if label == "bacterial":
         return _consolidations(canvas, keyed(seed, "illness", film.likeness.group), words)
-    if film.label == "viral":
+    if label == "viral":
         return _haze(canvas, words)
     return clear
 

@@ -195,10 +195,10 @@ class Register:
         self._patients.append(patient)
         return patient
 
-    def film(self, patient: Patient, split: DeliveredSplit, film: int) -> PhantomFilm:
+    def film(self, patient: Patient, split: DeliveredSplit, film: int, *, suffix: str = ".jpeg") -> PhantomFilm:
         """Return a good film of a patient."""
         return PhantomFilm(
-            path=self.path(patient, split, film),
+            path=self.path(patient, split, film, suffix=suffix),
             patient=patient,
             likeness=patient,
             film=film,

@@ -16,8 +16,8 @@ from stages.films.phantom_plan import Fault
 Colours = NDArray[np.uint8]  # (height, width, 3), red, green and blue
 
 CONTRAST_LEFT = 0.2  # of a film's own contrast, where it is low
-GAIN = 2.4  # of a film that is burnt out
-BORDER = 0.14  # width of the bars at left and right, of the film's width
+BURNT_OUT = 0.3  # share of a film that its exposure drives to white
+BORDER = 0.2  # width of the bars at left and right, of the film's width
 BRIGHTER = (1.12, 6)  # gain and offset of a copy that is a little brighter
 WORDS = ("PORTABLE AP", "SUPINE 90KV", "02:15 ROOM 4")
 
@@ -46,7 +46,7 @@ def _low_contrast(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gr
 
 
 def _clipped(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
-    return _levels(GAIN * image.astype(np.float32))
+    return _levels(image * (255 / max(1.0, np.quantile(image, 1 - BURNT_OUT))))
 
 
 def _burnt_in(image: Gray, frame: Frame, words: np.random.Generator) -> Gray:

@@ -5,6 +5,7 @@ Everything is seen on a film made small (`look`): a border to the block, a share
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -16,9 +17,15 @@ from stages.films.frame import Gray
 
 BLACK = 8  # grey level up to which a border is black; the noise of JPEG at quality 75 stays below
 PURE = 1  # grey levels from black and from white within which a mean of pixels is clipped
+BLANK = 2  # grey levels between the 1st and the 99th percentile of a film that shows nothing
 BAR = 0.9  # share of a row or column that is black where it belongs to the border's depth
 PERCENTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
 SHORTEST_TO_READ = 128  # pixels; on the shorter side of a smaller film a letter has no strokes left
+STROKE = 5  # pixels of a film of 256 to 512 on its shorter side: what is narrower may be a letter's stroke
+RISE = 60  # grey levels by which a letter's strokes stand out of what lies around them
+TALLEST, SHORTEST, NARROWEST = 0.11, 0.015, 0.008  # height and width of letters, of the film's shorter side
+FEWEST_PIXELS = 8  # of a letter
+INKED = (0.2, 0.9)  # share of a letter's box that its strokes fill: a wire fills less, a coin more
 
 Mask = NDArray[np.bool_]
 
@@ -56,32 +63,59 @@ class Quality:
     border_bottom: int
     marks: int | None
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether the film shows nothing: one grey level, but for the noise of compression."""
+        return self.level_99 - self.level_1 <= BLANK
 
-def measured(small: Image.Image, *, width: int, height: int, marks: int | None) -> Quality:
-    """Return what the levels of a film made small say of the film.
+
+def measured(image: Image.Image, small: Image.Image, *, fine: Image.Image) -> Quality:
+    """Return what a film's levels say.
 
     Args:
-        small: the film, its blocks made pixels.
-        width, height: of the film itself.
-        marks: that were found on it.
+        image: the film itself, of which no more than the size is asked.
+        small: its levels and its border are seen on.
+        fine: letters are read on.
     """
-    mask = border_mask(np.asarray(small))
+    gray = np.asarray(small)
+    mask = border_mask(gray)
     border = Border() if mask is None else border_of(mask)
     counts = np.array(small.histogram(), np.int64)
     if mask is not None and not mask.all():
-        counts -= np.bincount(np.asarray(small)[mask], minlength=256)
+        counts -= np.bincount(gray[mask], minlength=256)
     levels = np.searchsorted(np.cumsum(counts), np.array(PERCENTILES) * counts.sum(), side="left")
-    across, down = width / small.width, height / small.height
+    across, down = image.width / small.width, image.height / small.height
     return Quality(
         *(int(level) for level in levels),
         clipped=float((counts[: PURE + 1].sum() + counts[-PURE - 1 :].sum()) / counts.sum()),
         border=border.share,
-        border_left=min(width, round(border.left * across)),
-        border_top=min(height, round(border.top * down)),
-        border_right=min(width, round(border.right * across)),
-        border_bottom=min(height, round(border.bottom * down)),
-        marks=marks,
+        border_left=round(border.left * across),
+        border_top=round(border.top * down),
+        border_right=round(border.right * across),
+        border_bottom=round(border.bottom * down),
+        marks=marks(np.asarray(fine)) if min(image.size) >= SHORTEST_TO_READ else None,
     )
+
+
+def marks(fine: Gray) -> int:
+    """Return how many things on a film look like burnt-in letters: narrow bright strokes in a small box.
+
+    Strokes are what a white top-hat leaves (Serra, Image Analysis and Mathematical Morphology, 1982).
+    """
+    strokes = cv2.morphologyEx(fine, cv2.MORPH_TOPHAT, np.ones((STROKE, STROKE), np.uint8))
+    _, ink = cv2.threshold(strokes, RISE, 255, cv2.THRESH_BINARY)
+    outlines, _ = cv2.findContours(ink, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return sum(_letter(ink, cv2.boundingRect(outline)) for outline in outlines)
+
+
+def _letter(ink: Gray, box: Sequence[int]) -> bool:
+    """Return whether what lies in a box is as large as a letter, and as full."""
+    left, top, width, height = box
+    side = min(ink.shape)
+    if not (SHORTEST * side <= height <= TALLEST * side and NARROWEST * side <= width <= TALLEST * side):
+        return False
+    pixels = cv2.countNonZero(ink[top : top + height, left : left + width])
+    return pixels >= FEWEST_PIXELS and INKED[0] <= pixels / (width * height) <= INKED[1]
 
 
 def border_mask(levels: Gray) -> Mask | None:

@@ -57,7 +57,7 @@ class MeanFilm:
         mean: of the films, each changed back.
         axes: principal components, (AXES, GRID x GRID).
         margin: by how much a film's own change usually beats the next best.
-        distances: quartiles of the films' distance: the median and the upper.
+        distances: median and upper quartile of the distance of films that the plane was not fitted to.
         likeness: median correlation of the films, each changed back, with the reference's mean.
     """
 
@@ -129,9 +129,25 @@ def fit(thumbnails: Thumbnails, films: NDArray[np.intp], reference: NDArray[np.u
         far = _distance(aligned, mean, axes)
         kept = aligned[far <= np.quantile(far, KEPT)]
     scores = np.sort(_scores(sample, weights), axis=1)
-    middle, upper = np.quantile(_nearest(sample, mean, axes), [0.5, 0.75])
+    middle, upper = np.quantile(_held_out(aligned, far, upright), [0.5, 0.75])
     margin = float(np.median(scores[:, -1] - scores[:, -2]))
     return MeanFilm(weights, mean, axes, margin, (float(middle), float(upper)), float(np.median(like)))
+
+
+def _held_out(aligned: Films, far: Films, reference: Films) -> Films:
+    """Return how far each half of the films lies from the plane of the other half: small sets fit their own too well.
+
+    Args:
+        aligned: films, each changed back.
+        far: their distance from the plane of all, by which a half leaves out its fifth.
+        reference: films that are upright for certain.
+    """
+    halves = (slice(0, None, 2), slice(1, None, 2))
+    found = []
+    for half, other in (halves, halves[::-1]):
+        kept = aligned[half][far[half] <= np.quantile(far[half], KEPT)]
+        found.append(_distance(aligned[other], *_plane(kept, reference)))
+    return np.concatenate(found)
 
 
 def bearings(thumbnails: Thumbnails, films: NDArray[np.intp], mean_film: MeanFilm) -> Bearings:

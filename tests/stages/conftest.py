@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from shutil import copy, copytree
 from typing import Any
@@ -128,7 +129,7 @@ def audited() -> Callable[..., AuditedRow]:
             **told,
         }
         known.setdefault("label_index", ["normal", "bacterial", "viral"].index(known["label"]))
-        return AuditedRow(**known)
+        return AuditedRow(**dict.fromkeys(field.name for field in fields(AuditedRow)) | known)
 
     return row
 
