@@ -24,12 +24,14 @@ FLAGS: tuple[Flag, ...] = get_args(Flag)
 EXAMPLES = 12  # films of a flag that the figures name
 FEWEST_FILMS = 20  # of fewer, nobody can say which lie askew
 LEAST_LIKENESS = 0.33  # median correlation with drawn chests; chest films have 0.48 to 0.72, other pictures 0.19
-LEAD = 0.25  # of a change over upright, in usual margins, from which a film is called turned or inverted
+LEAD = 0.25  # of a change over upright, in usual margins, from which a film is called turned or inverted ...
+DOUBTFUL_FILMS = 20  # ... in a large set; in one of so many films twice as much
 FARTHEST = 6.0  # from the set's other films, in units of the upper quartile's distance from the median
 COLOURFUL = 6.0  # grey levels of spread; a tinted film has below 2, a photograph 15 and more
 LOW_CONTRAST = 48  # grey levels from the 5th to the 95th percentile
 CLIPPED = 0.1  # share of a film within its border that is pure black or white
 BORDERED = 0.35  # share of a film that is black from the edge on
+TOLD_OF_CHESTS: tuple[Flag, ...] = ("inverted", "rotated_90", "rotated_180", "rotated_270", "burnt_in")
 BITMAP = "1"  # the mode of black and white alone, which is all clipped and has no letters apart from the rest
 
 # What a person reads of each; letters are on most films and are nothing odd.
@@ -65,6 +67,8 @@ def flagged(rows: pa.Table, thumbnails: Thumbnails) -> tuple[pa.Table, dict[str,
         for flag, found in _askew(bearings).items():
             marked[flag][films] = found
     marked["unlike"] |= number("colour", rows) > COLOURFUL
+    for flag in TOLD_OF_CHESTS:
+        marked[flag] &= ~marked["unlike"]
     every = np.stack([marked[flag] & np.asarray(seen) for flag in FLAGS], axis=1)
     rows = with_columns(rows, flags=_lists(every, seen), warning=_warned(rows.column("warning"), every))
     return (rows if bearings is None else _with_bearings(rows, films, bearings)), told
@@ -98,16 +102,15 @@ def _told(why_not: str | None, likeness: float | None = None) -> dict[str, Any]:
 
 
 def _askew(bearings: Bearings) -> dict[Flag, Marks]:
-    """Return which films are turned, inverted or unlike the others; of one that is unlike, no more is said."""
-    unlike = bearings.distance > FARTHEST
-    sure = (bearings.lead > LEAD) & ~unlike
+    """Return which films are turned, inverted or unlike the others."""
+    sure = bearings.lead > LEAD * (1 + DOUBTFUL_FILMS / bearings.compared)
     turn, inverted = bearings.change % TURNS, bearings.change >= TURNS
     return {
         "inverted": sure & inverted,
         "rotated_90": sure & (turn == 1),
         "rotated_180": sure & (turn == 2),
         "rotated_270": sure & (turn == 3),
-        "unlike": unlike,
+        "unlike": bearings.distance > FARTHEST,
     }
 
 

@@ -59,6 +59,7 @@ class MeanFilm:
         margin: by how much a film's own change usually beats the next best.
         distances: median and upper quartile of the distance of films that the plane was not fitted to.
         likeness: median correlation of the films, each changed back, with the reference's mean.
+        films: how many they are.
     """
 
     weights: Films
@@ -67,6 +68,7 @@ class MeanFilm:
     margin: float
     distances: tuple[float, float]
     likeness: float
+    films: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,13 @@ class Bearings:
         change: the one that explains a film best.
         lead: by how much it beats UPRIGHT, in units of the usual margin.
         distance: in units of the upper quartile's distance from the median, counted from the median.
+        compared: films that they were compared with.
     """
 
     change: NDArray[np.intp]
     lead: NDArray[np.float32]
     distance: NDArray[np.float32]
+    compared: int
 
 
 def unit_films(levels: NDArray[np.uint8]) -> Films:
@@ -131,7 +135,7 @@ def fit(thumbnails: Thumbnails, films: NDArray[np.intp], reference: NDArray[np.u
     scores = np.sort(_scores(sample, weights), axis=1)
     middle, upper = np.quantile(_held_out(aligned, far, upright), [0.5, 0.75])
     margin = float(np.median(scores[:, -1] - scores[:, -2]))
-    return MeanFilm(weights, mean, axes, margin, (float(middle), float(upper)), float(np.median(like)))
+    return MeanFilm(weights, mean, axes, margin, (float(middle), float(upper)), float(np.median(like)), len(films))
 
 
 def _held_out(aligned: Films, far: Films, reference: Films) -> Films:
@@ -154,7 +158,7 @@ def bearings(thumbnails: Thumbnails, films: NDArray[np.intp], mean_film: MeanFil
     """Return how some films of a set lie."""
     blocks = list(_bearings(thumbnails, films, mean_film))
     change, lead, distance = (np.concatenate(found) for found in zip(*blocks, strict=True))
-    return Bearings(change, lead, distance)
+    return Bearings(change, lead, distance, mean_film.films)
 
 
 def _bearings(thumbnails: Thumbnails, films: NDArray[np.intp], mean_film: MeanFilm) -> Iterator[tuple[Any, ...]]:
