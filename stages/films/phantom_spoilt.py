@@ -89,7 +89,7 @@ def _levels(levels: NDArray[np.floating]) -> Gray:
     return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)
 
 
-_SPOILERS: Mapping[Fault, Callable[[Gray, Frame, np.random.Generator], Gray]] = MappingProxyType(
+_SPOILERS: Mapping[Fault | None, Callable[[Gray, Frame, np.random.Generator], Gray]] = MappingProxyType(
     {
         "blank": _blank,
         "inverted": _inverted,

@@ -83,10 +83,14 @@ def measured(image: Image.Image, small: Image.Image, *, fine: Image.Image) -> Qu
     counts = np.array(small.histogram(), np.int64)
     if mask is not None and not mask.all():
         counts -= np.bincount(gray[mask], minlength=256)
-    levels = np.searchsorted(np.cumsum(counts), np.array(PERCENTILES) * counts.sum(), side="left")
+    levels = np.searchsorted(np.cumsum(counts), np.array(PERCENTILES) * counts.sum(), side="left").tolist()
     across, down = image.width / small.width, image.height / small.height
     return Quality(
-        *(int(level) for level in levels),
+        level_1=levels[0],
+        level_5=levels[1],
+        level_50=levels[2],
+        level_95=levels[3],
+        level_99=levels[4],
         clipped=float((counts[: PURE + 1].sum() + counts[-PURE - 1 :].sum()) / counts.sum()),
         border=border.share,
         border_left=round(border.left * across),
@@ -103,7 +107,7 @@ def marks(fine: Gray) -> int:
     Strokes are what a white top-hat leaves (Serra, Image Analysis and Mathematical Morphology, 1982).
     """
     strokes = cv2.morphologyEx(fine, cv2.MORPH_TOPHAT, np.ones((STROKE, STROKE), np.uint8))
-    _, ink = cv2.threshold(strokes, RISE, 255, cv2.THRESH_BINARY)
+    ink = np.asarray(cv2.threshold(strokes, RISE, 255, cv2.THRESH_BINARY)[1], np.uint8)
     outlines, _ = cv2.findContours(ink, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     return sum(_letter(ink, cv2.boundingRect(outline)) for outline in outlines)
 
@@ -131,9 +135,11 @@ def border_mask(levels: Gray) -> Mask | None:
 
 def border_of(mask: Mask) -> Border:
     """Return how much of a film its border is, and how deep at each side."""
-    rows, columns = mask.mean(axis=1) >= BAR, mask.mean(axis=0) >= BAR
+    height, width = mask.shape
+    counts = [cv2.reduce(mask.view(np.uint8), axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for axis in (0, 1)]
+    columns, rows = counts[0] >= BAR * height, counts[1] >= BAR * width
     return Border(
-        share=float(mask.mean()),
+        share=float(counts[0].sum() / mask.size),
         left=_run(columns),
         top=_run(rows),
         right=_run(columns[::-1]),

@@ -21,6 +21,6 @@ def upright_films(side: int) -> NDArray[np.uint8]:
     """Return the grey levels of small phantoms, side x side of each, (phantoms, side x side)."""
     films = [phantom.draw(film, seed=SEED) for film in plan(PATIENTS, SEED, longest_side_px=LONGEST_SIDE_PX)]
     small = [cv2.resize(film, (side, side), interpolation=cv2.INTER_AREA).ravel() for film in films]
-    levels = np.stack(small)
+    levels = np.asarray(np.stack(small), np.uint8)
     levels.flags.writeable = False
     return levels

@@ -174,7 +174,7 @@ def _bearings(thumbnails: Thumbnails, films: NDArray[np.intp], mean_film: MeanFi
 def _weights(films: Films) -> Films:
     """Return what scores films 1 and their changes 0, by ridge regression."""
     products = films.T.astype(np.float64) @ films / len(films)
-    every = 2 * sum(_turned(products, turn) for turn in range(TURNS))  # an inverted film has the same products
+    every: Square = 2 * np.sum([_turned(products, turn) for turn in range(TURNS)], axis=0)  # the inverted have the same
     ridge = SHRUNK * np.trace(every) / len(every) * np.eye(len(every))
     return np.asarray(np.linalg.solve(every + ridge, films.mean(axis=0)), np.float32)
 
@@ -211,9 +211,10 @@ def _distance(films: Films, mean: Films, axes: Films) -> Films:
     """Return how far films lie from a plane."""
     away = films - mean
     squares = np.einsum("ij,ij->i", away, away) - np.einsum("ij,ij->i", away @ axes.T, away @ axes.T)
-    return np.sqrt(np.maximum(squares, 0))
+    return np.asarray(np.sqrt(np.maximum(squares, 0)), np.float32)
 
 
 def _nearest(films: Films, mean: Films, axes: Films) -> Films:
     """Return how far films lie from a plane under the change that brings each nearest."""
-    return np.min([_distance(undone(films, change), mean, axes) for change in range(CHANGES)], axis=0)
+    every = [_distance(undone(films, change), mean, axes) for change in range(CHANGES)]
+    return np.asarray(np.min(every, axis=0), np.float32)

@@ -129,7 +129,8 @@ def audited() -> Callable[..., AuditedRow]:
             **told,
         }
         known.setdefault("label_index", ["normal", "bacterial", "viral"].index(known["label"]))
-        return AuditedRow(**dict.fromkeys(field.name for field in fields(AuditedRow)) | known)
+        unknown: dict[str, Any] = dict.fromkeys(field.name for field in fields(AuditedRow))
+        return AuditedRow(**unknown | known)
 
     return row
 
