@@ -77,6 +77,8 @@ def _resolve(name: str, annotation: Any, *, always_nullable: bool = False) -> Fi
         nullable = nullable or len(options) < len(get_args(python_type))
         (python_type,) = options
     allowed: tuple[str, ...] = ()
+    if get_origin(python_type) is list and get_origin(get_args(python_type)[0]) is Literal:
+        allowed = get_args(get_args(python_type)[0])
     if get_origin(python_type) is Literal:
         allowed, python_type = get_args(python_type), str
     arrow_type = column.type if column.type is not None else ARROW_TYPES[python_type]

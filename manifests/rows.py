@@ -24,12 +24,24 @@ Status = Literal[
     "undecodable",
     "unsupported",
     "too_large",
+    "blank",
     "unlabelled",
     "label_conflict",
     "duplicate",
     "crosses_test",
     "crashed",
     "timed_out",
+]
+Flag = Literal[
+    "inverted",
+    "rotated_90",
+    "rotated_180",
+    "rotated_270",
+    "unlike",
+    "low_contrast",
+    "clipped",
+    "black_border",
+    "burnt_in",
 ]
 Scalar = float | bool
 
@@ -52,6 +64,18 @@ class FilmRow:
     split: Annotated[Split | None, Column("the split the film is assigned to; null before, or where set aside")]
     status: Annotated[Status, Column("ok, or why the film is set aside")]
     reason: Annotated[str | None, Column("what was found and what was expected; null where status is ok")]
+
+
+def _level(name: str) -> Column:
+    return Column(f"{name} percentile of the grey levels within the black border", pa.int16(), low=0, high=255)
+
+
+def _share(doc: str) -> Column:
+    return Column(doc, pa.float32(), low=0, high=1.001)
+
+
+def _border(side: str) -> Column:
+    return Column(f"depth of the black border at the {side}, pixels of the file", pa.int32(), low=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +122,44 @@ class AuditedRow(FilmRow):
     crop_lost: Annotated[float | None, Column("share of the film's area that the 2020 crop cuts away", low=0, high=1)]
     pad_added: Annotated[float | None, Column("share of the frame that the 2020 crop fills with black", low=0, high=1)]
     warning: Annotated[str | None, Column("what is odd about a film that can be used all the same")]
+    level_1: Annotated[int | None, _level("1st")]
+    level_5: Annotated[int | None, _level("5th")]
+    level_50: Annotated[int | None, _level("50th")]
+    level_95: Annotated[int | None, _level("95th")]
+    level_99: Annotated[int | None, _level("99th")]
+    clipped: Annotated[float | None, _share("share of the film within its black border that is pure black or white")]
+    border: Annotated[float | None, _share("share of the film that is black and connected to its edge")]
+    border_left: Annotated[int | None, _border("left")]
+    border_top: Annotated[int | None, _border("top")]
+    border_right: Annotated[int | None, _border("right")]
+    border_bottom: Annotated[int | None, _border("bottom")]
+    marks: Annotated[
+        int | None, Column("burnt-in letters and the like; null where the film is too small to tell", pa.int16(), low=0)
+    ]
+    colour: Annotated[
+        float | None,
+        Column(
+            "grey levels that the colours spread beside the black-to-white line; null where grey", pa.float32(), low=0
+        ),
+    ]
+    askew: Annotated[
+        float | None,
+        Column(
+            "how much better the film fits the set turned or inverted, in usual margins; null where not compared",
+            pa.float32(),
+            low=0,
+        ),
+    ]
+    distance: Annotated[
+        float | None,
+        Column(
+            "how unlike the set's other films, in upper quartiles above the median; null where not compared",
+            pa.float32(),
+        ),
+    ]
+    flags: Annotated[
+        list[Flag] | None, Column("what a person should look at; null where there is no picture", pa.list_(pa.string()))
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,11 +24,12 @@ from stages.ahead import Ahead
 from stages.auditing import census, checks, pictured
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing.quality import flagged
 from stages.auditing.rows import Examined, classified, film_row
 from stages.auditing.sample import Sample, drawn
 from stages.auditing.thumbnails import Thumbnails
 from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
-from stages.films import decode, identity, look
+from stages.films import decode, identity, look, quality
 from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy
 from stages.films.specimen import Aim, specimen
@@ -161,9 +162,18 @@ def audit_one(
     except decode.DecodeError as error:
         return Examined(error.status, str(error), film_id, len(data), error.header)
     kept = ahead.keep(film_id, image) if ahead is not None else None
-    small = look.reduced(image)
-    seen = _specimen(image, aim, kept if ahead is not None and Aim(ahead.frame, ahead.policy) == aim else None)
-    return Examined("ok", None, film_id, len(data), header, look.thumbnail(small, side=SIDE), seen)
+    fine = look.reduced(image, side=look.FINE_SIDE)
+    small = look.reduced(fine, side=look.SMALL_SIDE)
+    return Examined(
+        "ok",
+        None,
+        film_id,
+        len(data),
+        header,
+        look.thumbnail(small, side=SIDE),
+        specimen=_specimen(image, aim, kept if ahead is not None and Aim(ahead.frame, ahead.policy) == aim else None),
+        quality=quality.measured(image, small, fine=fine),
+    )
 
 
 def _specimen(image: Image.Image, aim: Aim | None, kept: tuple[Gray, Placement] | None) -> bytes:
@@ -249,8 +259,9 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
         rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
         give_back()  # what the rows were made from
         rows, threshold = mark_near_duplicates(rows, thumbnails)
+        rows, flags = flagged(rows, thumbnails)
     give_back()  # the search's blocks
-    facts = _facts(raw, root, labels, rows, classes, threshold)
+    facts = _facts(raw, root, labels, rows, classes, threshold) | {"quality": flags}
     told = params.model_dump(mode="json", exclude=set(GATE))
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=told, facts=facts))
     return rows, facts, sample

@@ -17,6 +17,7 @@ from manifests.rows import DeliveredSplit
 from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.films.phantom_faults import FAULTS, with_faults
 from stages.films.phantom_plan import FEWEST_FILMS, LABELS, LARGEST, Fault, PhantomFilm, plan
+from stages.films.phantom_pose import letter
 
 TRUTH_COLUMNS = (
     "path",
@@ -28,8 +29,13 @@ TRUTH_COLUMNS = (
     "mode",
     "fault",
     "expected_status",
+    "warning",
+    "flags",
+    "letter",
     "duplicate_of",
 )
+
+NO_PICTURE = ("empty", "not_an_image")  # faults
 
 
 class PhantomParams(Params):
@@ -78,27 +84,30 @@ def planned(params: PhantomParams) -> list[PhantomFilm]:
     return sorted(films, key=lambda film: film.path)
 
 
-def truth_table(films: Sequence[PhantomFilm]) -> str:
+def truth_table(films: Sequence[PhantomFilm], *, seed: int) -> str:
     """Return as CSV what a reader of the films must find: a line per file, empty where there is nothing."""
     text = io.StringIO()
     writer = csv.DictWriter(text, TRUTH_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_truth(film) for film in films)
+    writer.writerows(_truth(film, seed=seed) for film in films)
     return text.getvalue()
 
 
-def _truth(film: PhantomFilm) -> dict[str, object]:
-    readable = film.fault != "empty"
+def _truth(film: PhantomFilm, *, seed: int) -> dict[str, object]:
+    readable, named = film.fault not in NO_PICTURE, film.fault != "unlabelled"
     return {
         "path": film.path,
-        "label": film.label,
-        "group": film.patient.group,
+        "label": film.label if named else None,
+        "group": film.patient.group if named else None,
         "delivered_split": film.delivered_split,
         "width": film.frame.width if readable else None,
         "height": film.frame.height if readable else None,
         "mode": film.mode if readable else None,
         "fault": film.fault,
         "expected_status": film.expected_status,
+        "warning": film.warning,
+        "flags": " ".join(film.flags),
+        "letter": letter(film, seed=seed) if readable else None,
         "duplicate_of": film.duplicate_of,
     }
 
@@ -124,7 +133,7 @@ def run(params: PhantomParams, root: Root, machine: Machine) -> Report:
         _refuse_what_is_there(folder)
     films = planned(params)
     sizes = list(machine.fan_out(partial(phantom_one, folder=folder, seed=params.seed), films, unit="films"))
-    store.write_bytes(truth, truth_table(films).encode())
+    store.write_bytes(truth, truth_table(films, seed=params.seed).encode())
     return Report(
         done=len(films),
         unit="phantom films",

@@ -81,7 +81,12 @@ def _shortcuts(_rows: pa.Table, summary: Mapping[str, Any]) -> float | None:
 
 
 def _shift(_rows: pa.Table, summary: Mapping[str, Any]) -> float | None:
-    told = [found["auc"] for of_class in summary["shift"].values() for found in of_class.values() if "auc" in found]
+    told = [
+        found["auc"]
+        for of_class in summary["shift"]["by_class"].values()
+        for found in of_class.values()
+        if "auc" in found
+    ]
     return max(told, default=None)
 
 

@@ -19,6 +19,8 @@ COLUMNS = (  # that figures are made of
     *("path", "label", "label_index", "group_id", "delivered_split", "width", "height", "mode", "format"),
     *("bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added"),
     *("bits", "jpeg_subsampling", "progressive", "exif_tags", "transfer_syntax", "photometric", "windowing"),
+    *("level_5", "level_50", "level_95", "clipped", "marks", "colour", "askew", "distance", "flags"),
+    *("border", "border_left", "border_top", "border_right", "border_bottom"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -15,6 +15,7 @@ from stages.columns import where_ok, with_columns
 from stages.films import decode
 from stages.films.frame import Frame
 from stages.films.placement import place
+from stages.films.quality import Quality
 from stages.labels import Named
 
 # what a row takes from its file's header as it is
@@ -23,6 +24,7 @@ TOLD = (
     *("transfer_syntax", "photometric", "windowing"),
 )
 MEASURES = (*TOLD, "bits_per_pixel", "crop_lost", "pad_added")
+QUALITY = tuple(field.name for field in fields(Quality))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Examined:
     file_bytes: int | None = None
     header: decode.Header | None = None
     thumbnail: bytes = b""
+    quality: Quality | None = None
     specimen: bytes = b""  # of a film of the sample alone
 
     @property
@@ -49,6 +52,8 @@ def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> Audit
     Label and patient are as named: which labels are classes is known once all files were looked at (`classified`).
     """
     status, reason = examined.status, examined.reason
+    if status == "ok" and examined.quality is not None and examined.quality.is_blank:
+        status, reason = "blank", f"found one grey level, {examined.quality.level_50}; expected a picture"
     if status == "ok":
         status, reason = named.status, named.reason
     return AuditedRow(
@@ -66,6 +71,7 @@ def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> Audit
         delivered_split=named.delivered_split,
         warning=_warning(path, examined.header),
         **_measures(examined, frame),
+        **_seen(examined),
     )
 
 
@@ -100,6 +106,13 @@ def _measures(examined: Examined, frame: Frame) -> dict[str, Any]:
         "crop_lost": crop.lost,
         "pad_added": crop.padded,
     }
+
+
+def _seen(examined: Examined) -> dict[str, Any]:
+    """Return the columns that follow from a film's grey levels; all null where there are none."""
+    seen = dict.fromkeys(QUALITY) if examined.quality is None else asdict(examined.quality)
+    colour = None if examined.header is None else examined.header.colour
+    return {**seen, "colour": colour, "askew": None, "distance": None, "flags": None}
 
 
 def _warning(path: str, header: decode.Header | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from manifests.rows import Flag
 from stages.told import Share, Told
 
 Split = Literal["train", "val", "test", "none"]
@@ -295,6 +296,47 @@ class Shift(Told):
     said: list[str] = Field(description="What that means, in sentences.")
 
 
+class Borders(Told):
+    """The black borders of a class's films; all but the count absent where no film was looked at."""
+
+    films: Count
+    median: Share | None = Field(None, description="Of the share of a film that is black and connected to its edge.")
+    mean: Share | None = None
+    bordered_share: Share | None = Field(None, description="Share of the films whose border is more than 1 %.")
+    bars_share: Share | None = Field(None, description="Share of the films with a straight black bar at a side.")
+    deepest_px: dict[Literal["left", "top", "right", "bottom"], Count] | None = Field(
+        None, description="The deepest bar at each side, pixels of the file."
+    )
+
+
+class Levels(Told):
+    """The grey levels of a class's films within their black borders."""
+
+    films: Count
+    contrast_median: float | None = Field(None, description="Of the 95th less the 5th percentile.")
+    contrast_min: float | None = None
+    middle_median: float | None = Field(None, description="Of the median grey level.")
+    clipped_median: Share | None = Field(None, description="Of the share that is pure black or white.")
+
+
+class Flagged(Told):
+    """The films with a flag."""
+
+    films: Count
+    by_class: dict[Split, dict[str, Count]] = Field(description="By delivered split and class.")
+    examples: list[str] = Field(max_length=12, description="Their paths, the worst first.")
+
+
+class Pictures(Told):
+    """What a person should look at."""
+
+    compared: bool = Field(description="Whether films were compared with the set's others.")
+    why_not: str | None = Field(description="Why they were not.")
+    likeness: float | None = Field(description="Median correlation of the films with drawn chests.")
+    flags: dict[Flag, Flagged]
+    levels: dict[Split, dict[str, Levels]] = Field(description="By delivered split and class.")
+
+
 class Pair(Told):
     """A film, and another that it shows the same as."""
 
@@ -366,6 +408,8 @@ class Audit(Told):
     photometric: dict[str, dict[str, Count]] = Field(description="DICOMs by class and photometric interpretation.")
     windowing: dict[str, dict[str, Count]] = Field(description="DICOMs by class and what made grey levels of them.")
     jpeg_quality: dict[str, Quality] = Field(description="By class.")
+    borders: dict[Split, dict[str, Borders]] = Field(description="By delivered split and class.")
+    quality: Pictures
     costs: Costs
     crop: dict[Split, dict[str, Crop]] | None = Field(
         None, description="What the 2020 crop does, by delivered split and class; as in the manifest's columns."

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.auditing.borders import borders
 from stages.auditing.census import census
 from stages.auditing.costs import costs
 from stages.auditing.figures import UNDELIVERED, by_class, by_split, usable
 from stages.auditing.groups import groups
+from stages.auditing.quality import quality
 from stages.auditing.sample import Sample
 from stages.auditing.shortcuts import shortcuts
 from stages.columns import ok_rows, set_aside, tallied, where_ok
@@ -39,7 +41,9 @@ def summarize(
         "groups": groups(films, facts["label_source"], group_pattern),
         **census(films),
         **costs(films, aim.frame),
+        **borders(films),
         **shortcuts(films, sample),
+        **quality(films, facts),
         "duplicates": _duplicates(rows, facts),
         "set_aside_films": _examples(rows.select(["path", "status", "reason"]), pc.invert(where_ok(rows))),
     }

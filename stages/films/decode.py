@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError, _imaging
 
-from stages.films import deep, parts
+from stages.films import colour, deep, parts
 from stages.films.header import BROKEN, LONGEST_ASPECT, MAX_PIXELS, SMALLEST_SIDE, DecodeError, Header, refuse_size
 
 __all__ = ("EXTENSIONS", "FORMATS", "LONGEST_ASPECT", "MAX_PIXELS", "SMALLEST_SIDE", "DecodeError", "Header", "decode")
@@ -59,7 +59,7 @@ def decode(data: bytes, *, key: bytes | None = None) -> tuple[Header, Image.Imag
         with _opened(data) as image:
             header = _header(image, data)
             gray, header = _gray(image, header, data)
-            return _with_exif(image, header), gray
+            return replace(_with_exif(image, header), colour=colour.spread(image)), gray
 
 
 def _dicom(data: bytes, key: bytes | None) -> tuple[Header, Image.Image]:

@@ -42,6 +42,7 @@ class Header:
         exif_tags: how many there are.
         transfer_syntax, photometric, windowing: how a DICOM's pixels are coded, what its highest level means,
             and what made grey levels of them.
+        colour: how far its colours spread (`colour.spread`); None where it is grey.
         group: the patient, as a hash of what the file calls them; None where it names nobody, or was not asked.
     """
 
@@ -58,6 +59,7 @@ class Header:
     transfer_syntax: str | None = None
     photometric: str | None = None
     windowing: str | None = None
+    colour: float | None = None
     group: str | None = None
 
     @property

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from PIL import Image
 
-SHORTER_SIDE = 128  # pixels
+FINE_SIDE = 256  # pixels; strokes of burnt-in letters are two of them wide
+SMALL_SIDE = 128  # pixels
 
 
-def reduced(image: Image.Image) -> Image.Image:
-    """Return the means of whole blocks of a film of mode L, SHORTER_SIDE to twice as many pixels on its shorter side.
+def reduced(image: Image.Image, *, side: int) -> Image.Image:
+    """Return the means of whole blocks of a film of mode L, `side` to twice as many pixels on its shorter side.
 
     A film that is smaller comes back as it is. Smoothing a film of a million pixels straight to 32 x 32 takes three
     times as long.
     """
-    block = max(1, min(image.size) // SHORTER_SIDE)
+    block = max(1, min(image.size) // side)
     return image.reduce(block) if block > 1 else image
 
 

@@ -6,71 +6,26 @@ turned into grey levels, enlarged, and given grain at the film's own size.
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from stages.films import codec
 from stages.films import phantom_anatomy as shapes
 from stages.films.frame import Frame, Gray
 from stages.films.phantom_anatomy import LEFT_LUNG, RIGHT_LUNG, Anatomy, Points
+from stages.films.phantom_bytes import colour_bytes, gray_bytes
 from stages.films.phantom_canvas import Canvas, Layer, blurred
-from stages.films.phantom_plan import PhantomFilm, keyed
+from stages.films.phantom_plan import Fault, PhantomFilm, keyed
+from stages.films.phantom_pose import Pose, lettered, pose
+from stages.films.phantom_spoilt import Colours, photograph, screenshot, spoilt
 
 DRAWN_SIDE_PX = 640  # longer side of the drawing; larger films are enlarged from it
-TINT = (1.0, 0.985, 0.965)  # of an RGB film: as faint as a scanner's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pose:
-    """What differs between two films of one patient.
-
-    Attributes:
-        tilt_deg: how askew the patient lies.
-        zoom: how near the tube is.
-        shift_x: to the right of where the patient's films usually lie, in film widths.
-        shift_y: and below.
-        breath: how much deeper than usual the patient breathed in.
-        gamma: of the exposure; above 1 is darker.
-        gain: brightness of the densest bone.
-        fog: grey level of air outside the body.
-        collimated: width of the black border at left, top, right, bottom, in film widths.
-        grain: amplitude of the noise in grey levels.
-        marker: the burnt-in letter, if any.
-    """
-
-    tilt_deg: float
-    zoom: float
-    shift_x: float
-    shift_y: float
-    breath: float
-    gamma: float
-    gain: float
-    fog: float
-    collimated: tuple[float, ...]
-    grain: float
-    marker: str
-
-
-def pose(words: np.random.Generator) -> Pose:
-    """Return how one film is taken."""
-    collimated = words.uniform(0.01, 0.045, 4) * (words.random(4) < 0.05)
-    return Pose(
-        tilt_deg=float(np.clip(words.normal(0, 1.5), -4, 4)),
-        zoom=words.uniform(0.98, 1.02),
-        shift_x=words.uniform(-0.01, 0.01),
-        shift_y=words.uniform(-0.01, 0.01),
-        breath=words.uniform(0.97, 1.03),
-        gamma=words.uniform(0.95, 1.6),
-        gain=words.uniform(0.86, 0.98),
-        fog=words.uniform(2, 14),
-        collimated=tuple(float(border) for border in collimated),
-        grain=words.uniform(2.0, 4.0),
-        marker=str(words.choice(["R", "L", ""], p=[0.75, 0.1, 0.15])),
-    )
+SCENES: Mapping[Fault | None, Callable[[Frame, np.random.Generator], Colours]] = MappingProxyType(
+    {"photograph": photograph, "screenshot": screenshot}
+)
 
 
 def draw(film: PhantomFilm, *, seed: int) -> Gray:
@@ -78,7 +33,7 @@ def draw(film: PhantomFilm, *, seed: int) -> Gray:
     group = film.likeness.group
     patient = shapes.anatomy(keyed(seed, "anatomy", group))
     words = keyed(seed, "film", group, film.film)
-    taken = pose(words)
+    taken = pose(words, lettered=lettered(film))
     canvas = _canvas(patient, taken, film.frame)
     air = _air(canvas, patient) * (1 - _opacity(canvas, film, seed, words))
     small = _exposed(_attenuation(canvas, patient, air, words), canvas, taken)
@@ -88,24 +43,13 @@ def draw(film: PhantomFilm, *, seed: int) -> Gray:
 
 def file_bytes(film: PhantomFilm, *, seed: int) -> bytes:
     """Return what the film's file holds, its planted fault included."""
+    words = keyed(seed, "fault", film.path)
     if film.fault == "empty":
         return b""
-    image = draw(film, seed=seed)
-    if film.fault == "wrong_extension":
-        return codec.encode(image, encoding="png")
-    data = _colour_jpeg(image, film.quality) if film.mode == "RGB" else _gray_jpeg(image, film.quality)
-    return data[: len(data) // 2] if film.fault == "truncated" else data
-
-
-def _gray_jpeg(image: Gray, quality: int) -> bytes:
-    return codec.encode(image, encoding="jpeg", quality=quality)
-
-
-def _colour_jpeg(image: Gray, quality: int) -> bytes:
-    tinted = np.rint(image[..., None] * np.array(TINT, np.float32)).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(tinted).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+    if film.fault in SCENES:
+        return colour_bytes(SCENES[film.fault](film.frame, words), film.quality)
+    upright = film if film.drawn is None else replace(film, frame=film.drawn)
+    return gray_bytes(spoilt(draw(upright, seed=seed), film.fault, film.frame, words), film)
 
 
 def _canvas(patient: Anatomy, taken: Pose, film: Frame) -> Canvas:
@@ -136,9 +80,10 @@ def _air(canvas: Canvas, patient: Anatomy) -> Layer:
 def _opacity(canvas: Canvas, film: PhantomFilm, seed: int, words: np.random.Generator) -> Layer:
     """Return the share of the air that illness has filled."""
     clear: Layer = np.zeros((canvas.frame.height, canvas.frame.width), np.float32)
-    if film.label == "bacterial":
+    label = film.likeness.label if film.fault == "label_conflict" else film.label
+    if label == "bacterial":
         return _consolidations(canvas, keyed(seed, "illness", film.likeness.group), words)
-    if film.label == "viral":
+    if label == "viral":
         return _haze(canvas, words)
     return clear
 

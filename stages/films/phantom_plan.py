@@ -10,12 +10,46 @@ from typing import Literal
 
 import numpy as np
 
-from manifests.rows import DeliveredSplit, Status
+from manifests.rows import DeliveredSplit, Flag, Status
 from stages.films.frame import Frame
 
 Label = Literal["normal", "bacterial", "viral"]
-Mode = Literal["L", "RGB"]
-Fault = Literal["truncated", "empty", "wrong_extension", "duplicate", "sibling_across_splits"]
+Mode = Literal["L", "RGB", "CMYK", "LA", "1"]
+Fault = Literal[
+    "truncated",
+    "empty",
+    "not_an_image",
+    "undecodable",
+    "unsupported",
+    "too_large",
+    "unlabelled",
+    "label_conflict",
+    "wrong_extension",
+    "duplicate",
+    "sibling_across_splits",
+    "exif_orientation",
+    "icc_profile",
+    "cmyk",
+    "transparency",
+    "several_frames",
+    "one_bit",
+    "near_recompressed",
+    "near_resized",
+    "near_brightened",
+    "near_cropped",
+    "near_flipped",
+    "blank",
+    "inverted",
+    "rotated_90",
+    "rotated_180",
+    "rotated_270",
+    "low_contrast",
+    "clipped",
+    "burnt_in",
+    "photograph",
+    "screenshot",
+    "black_border",
+]
 
 LABELS: tuple[Label, ...] = ("normal", "bacterial", "viral")
 SMALLEST = Frame(height=157, width=460)
@@ -92,8 +126,11 @@ class PhantomFilm:
         mode: Pillow's name of the pixel layout.
         quality: of the JPEG.
         fault: what is wrong with the file, if anything.
+        drawn: size of the picture before the fault changes it; None where that is `frame`.
         expected_status: what the audit must say, or the split where it is `crosses_test`.
-        duplicate_of: path of the file with the same bytes that is kept instead.
+        warning: the kind of warning that the audit must give, if any.
+        flags: what the audit must say of the picture, but for the letter that good films carry.
+        duplicate_of: path of the file that shows the same: the one kept of the same bytes, the original of near ones.
     """
 
     path: str
@@ -105,7 +142,10 @@ class PhantomFilm:
     mode: Mode
     quality: int
     fault: Fault | None = None
+    drawn: Frame | None = None
     expected_status: Status = "ok"
+    warning: str | None = None
+    flags: tuple[Flag, ...] = ()
     duplicate_of: str | None = None
 
     @property
@@ -155,10 +195,10 @@ class Register:
         self._patients.append(patient)
         return patient
 
-    def film(self, patient: Patient, split: DeliveredSplit, film: int) -> PhantomFilm:
+    def film(self, patient: Patient, split: DeliveredSplit, film: int, *, suffix: str = ".jpeg") -> PhantomFilm:
         """Return a good film of a patient."""
         return PhantomFilm(
-            path=self.path(patient, split, film),
+            path=self.path(patient, split, film, suffix=suffix),
             patient=patient,
             likeness=patient,
             film=film,
@@ -168,13 +208,13 @@ class Register:
             quality=HABITS[patient.label].quality,
         )
 
-    def path(self, patient: Patient, split: DeliveredSplit, film: int) -> str:
+    def path(self, patient: Patient, split: DeliveredSplit, film: int, *, suffix: str = ".jpeg") -> str:
         """Return a new path in Kaggle's tree, named as Kaggle names films."""
         self._names[patient.label] += 1
         if patient.label == "normal":
-            return f"{split}/NORMAL/{patient.series}-{patient.number:04d}-{film + 1:04d}.jpeg"
+            return f"{split}/NORMAL/{patient.series}-{patient.number:04d}-{film + 1:04d}{suffix}"
         cause = "bacteria" if patient.label == "bacterial" else "virus"
-        return f"{split}/PNEUMONIA/person{patient.number}_{cause}_{self._names[patient.label]}.jpeg"
+        return f"{split}/PNEUMONIA/person{patient.number}_{cause}_{self._names[patient.label]}{suffix}"
 
 
 def _films_of_new_patients(register: Register, split: DeliveredSplit, label: Label, count: int) -> list[PhantomFilm]:

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from shutil import copy, copytree
 from typing import Any
@@ -135,7 +136,8 @@ def audited() -> Callable[..., AuditedRow]:
             **told,
         }
         known.setdefault("label_index", ["normal", "bacterial", "viral"].index(known["label"]))
-        return AuditedRow(**known)
+        unknown: dict[str, Any] = dict.fromkeys(field.name for field in fields(AuditedRow))
+        return AuditedRow(**unknown | known)
 
     return row
 
