@@ -28,7 +28,7 @@ from tests.stages.films.made_dicom import dicom, lut
 
 SECRET = "zqxsecret"  # noqa: S105 - no password: it is in every text that is planted
 OWN_UID, BIRTH, ACCESSION, PATIENT = "1.2.826.0.1.3680043.777.90817", "19310203", "90817364", "zqxsecret-4711"
-PLANTED = {
+PLANTED: dict[str, Any] = {
     "PatientName": f"{SECRET}^Quentin",
     "PatientBirthDate": BIRTH,
     "AccessionNumber": ACCESSION,
@@ -61,7 +61,13 @@ def _levels(seed: int) -> NDArray[np.uint16]:
 
 
 def _dicom(seed: int, patient: str = PATIENT, **tags: Any) -> bytes:
-    known = {"syntax": SYNTAXES[seed % len(SYNTAXES)], "BitsStored": 12, "PatientID": patient, **PLANTED, **tags}
+    known: dict[str, Any] = {
+        "syntax": SYNTAXES[seed % len(SYNTAXES)],
+        "BitsStored": 12,
+        "PatientID": patient,
+        **PLANTED,
+        **tags,
+    }
     return dicom(_levels(seed), **known)
 
 
@@ -81,14 +87,14 @@ def _other(seed: int) -> tuple[str, bytes]:
 
 def _unusable() -> Iterator[tuple[str, bytes]]:
     """Yield DICOMs that hold a secret in tags that are read, in place of a word or of a number, and broken ones."""
-    window = {"WindowCenter": 2000, "WindowWidth": 900}
+    window: dict[str, Any] = {"WindowCenter": 2000, "WindowWidth": 900}
     for name in ("Modality", "BodyPartExamined", "PhotometricInterpretation", "VOILUTFunction", "PresentationLUTShape"):
         yield name, _dicom(900, **{**window, name: SECRET.upper()})
     for name in ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "NumberOfFrames"):
         data = _dicom(901, **{**window, name: 123456789})
         yield name, data.replace(b"123456789", SECRET.encode())
     for name in ("Rows", "BitsStored", "SamplesPerPixel", "PixelPaddingValue"):
-        head = tag_for_keyword(name).to_bytes(4)  # type: ignore[union-attr]
+        head = int(tag_for_keyword(name)).to_bytes(4)
         tag = bytes([head[1], head[0], head[3], head[2]]) + b"US"
         data = _dicom(902, syntax=uid.ExplicitVRLittleEndian, PixelPaddingValue=9)
         place = data.index(tag) + 6
