@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,20 @@ def test_every_film_of_the_mixed_set_is_used_and_every_odd_one_is_a_row(said_and
     facts = store.read_footer(root / paths.AUDIT).facts
     assert "the patient id of" in facts["group_source"]
     assert f"under the key of {audit.PATIENT_KEY}" in facts["group_source"]
+
+
+def test_the_page_counts_how_the_films_of_each_class_are_coded(said_and_root: tuple[str, Path]) -> None:
+    _, root = said_and_root
+    page = (root / paths.AUDIT_PAGE).read_text()
+    assert all(uid.UID(syntax).name in page for syntax in SYNTAXES)
+    assert "MONOCHROME2" in page
+    assert "window LINEAR" in page
+    summary = json.loads((root / paths.AUDIT_SUMMARY).read_text())
+    assert (
+        sum(n for kinds in summary["transfer_syntaxes"].values() for n in kinds.values()) == summary["formats"]["DICOM"]
+    )
+    assert summary["exif"] == {"ill": 4, "well": 4}
+    assert set(summary["jpeg_subsampling"]["ill"]) == {"grey"}
 
 
 def test_another_key_gives_other_groups_and_none_says_so(

@@ -24,7 +24,7 @@ from stages.films.frame import Frame, Gray
 from stages.films.identity import group_of
 from stages.labels import Named
 
-pytest.importorskip("imagecodecs", reason="needs the extra [dicom]")
+imagecodecs = pytest.importorskip("imagecodecs", reason="needs the extra [dicom]")
 from tests.stages.films.made_dicom import ENCODERS, LOSSY, dicom, lut
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
@@ -195,6 +195,12 @@ def test_signed_values_come_through_compression(syntax: str) -> None:
     np.testing.assert_array_equal(gray, plain)
 
 
+def test_a_stream_of_more_bits_than_the_tags_allow_is_white_where_it_exceeds_them() -> None:
+    frame = encapsulate([imagecodecs.jpeg2k_encode(np.full((16, 16), 1 << 19, np.uint32), codecformat="j2k", level=0)])
+    data = dicom(np.zeros((16, 16), np.uint16), syntax=uid.JPEG2000Lossless, BitsStored=12, PixelData=frame)
+    assert _decoded(data)[1].min() == 255
+
+
 def test_a_lossy_coder_that_overshoots_white_does_not_turn_it_black() -> None:
     """Twelve bits are coded where ten are stored: 1024 is as white as 1023, and no 0."""
     levels = np.full((16, 16), 1024, np.uint16)
@@ -222,6 +228,15 @@ def test_ybr_becomes_grey_as_the_rgb_that_it_stands_for() -> None:
     assert np.abs(native.astype(int) - expected).max() <= 2
     _, jpeg = _decoded(dicom(colours, syntax=uid.JPEGBaseline8Bit, PhotometricInterpretation="YBR_FULL_422"))
     assert np.abs(jpeg.astype(int) - expected).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"), [("a.dcm", False), ("a", False), ("1.2.840.113", False), ("a.jpeg", True), ("a.PNG", True)]
+)
+def test_a_dicom_may_be_called_anything_but_what_other_films_are_called(name: str, warned: bool) -> None:  # noqa: FBT001
+    header, _ = _decoded(dicom(RAMP, BitsStored=12))
+    row = film_row(name, Examined("ok", None, "0" * 64, 9, header), Named("ill", None, None), Frame(256, 300))
+    assert (row.warning is not None) == warned
 
 
 def test_of_several_frames_the_first_is_used() -> None:
