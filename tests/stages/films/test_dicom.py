@@ -13,8 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom import dcmread, uid
-from pydicom.encaps import encapsulate
 
 from manifests.rows import AUDITED
 from stages.auditing.rows import Examined, film_row
@@ -24,7 +22,11 @@ from stages.films.frame import Frame, Gray
 from stages.films.identity import group_of
 from stages.labels import Named
 
-imagecodecs = pytest.importorskip("imagecodecs", reason="needs the extra [dicom]")
+pytest.importorskip("imagecodecs", reason="needs the extra [dicom]")
+import imagecodecs
+from pydicom import dcmread, uid
+from pydicom.encaps import encapsulate
+
 from tests.stages.films.made_dicom import ENCODERS, LOSSY, dicom, lut
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
