@@ -120,6 +120,9 @@ def _warning(path: str, header: decode.Header | None) -> str | None:
     if header is None:
         return None
     suffix = PurePosixPath(path).suffix.lower()
-    wrong = suffix not in decode.EXTENSIONS.get(header.format, (suffix,))
+    if header.format in decode.EXTENSIONS:
+        wrong = suffix not in decode.EXTENSIONS[header.format]
+    else:  # a DICOM is called anything, as by its uid, but should not be called as other films are
+        wrong = any(suffix in others for others in decode.EXTENSIONS.values())
     extension = (f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}",) if wrong else ()
     return "; ".join((*extension, *header.oddities)) or None

@@ -154,5 +154,4 @@ def _tag(image: Image.Image, tag: int) -> int | None:
     """Return a whole number that a TIFF says, the first of several, or None where it says none."""
     found = image.tag_v2.get(tag) if isinstance(image, TiffImagePlugin.TiffImageFile) else None
     first = found[0] if isinstance(found, tuple) and found else found
-    whole = isinstance(first, int) or (isinstance(first, float) and first.is_integer())
-    return int(first) if whole else None
+    return int(first) if isinstance(first, (int, float)) and first == first // 1 else None

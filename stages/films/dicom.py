@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
 from pydicom.dataset import FileDataset
@@ -136,20 +135,26 @@ def _film(dataset: FileDataset, header: Header) -> tuple[Header, Image.Image]:
     high, word = tags.whole(dataset, "HighBit"), 8 * pixels.itemsize
     shift = max(0, min(high, word - 1) + 1 - bits) if syntax in NATIVE and high is not None else 0
     levels = levels_of(dataset, bits=bits, signed=signed, photometric=str(header.photometric))
-    patterns = _within(pixels, bits, signed=signed) if syntax in CODECS else pixels
-    patterns = patterns.view(np.dtype(f"u{pixels.itemsize}"))
+    gray = looked_up(
+        pixels,
+        levels.table,
+        shift=shift,
+        limits=_limits(pixels.dtype, bits, signed=signed) if syntax in CODECS else None,
+    )
     odd = levels.oddities
-    if levels.windowing == "bits stored" and not signed and (used := depth_of(int(patterns.max()) >> shift)) < bits:
+    largest = min(int(pixels.max()) >> shift, (1 << bits) - 1)
+    if levels.windowing == "bits stored" and not signed and (used := depth_of(largest)) < bits:
         odd += (f"levels use fewer bits than the file states: {used} of {bits}",)
-    gray = looked_up(patterns, levels.table, shift=shift)
     return replace(header, windowing=levels.windowing, oddities=(*header.oddities, *odd)), Image.fromarray(gray)
 
 
-def _within(pixels: NDArray[Any], bits: int, *, signed: bool) -> NDArray[Any]:
-    """Return decoded values that lie within their bits: a lossy coder overshoots, and white would turn black."""
-    if signed and pixels.dtype.kind == "u":
-        return pixels  # patterns of bits, of which the highest is the sign
+def _limits(dtype: np.dtype[Any], bits: int, *, signed: bool) -> tuple[int, int] | None:
+    """Return the least and largest value of some bits: a lossy coder overshoots them, and white would turn black.
+
+    None where the highest bit of an unsigned number is a sign: those are patterns of bits.
+    """
+    if signed and dtype.kind == "u":
+        return None
     low, high = (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) if signed else (0, (1 << bits) - 1)
-    limits = np.iinfo(pixels.dtype)
-    within: NDArray[Any] = np.clip(pixels, max(low, limits.min), min(high, limits.max))
-    return within
+    kind = np.iinfo(dtype)
+    return max(low, int(kind.min)), min(high, int(kind.max))

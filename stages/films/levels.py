@@ -27,11 +27,21 @@ def gray_of(levels: NDArray[np.integer], *, white: int) -> Gray:
     return gray
 
 
-def looked_up(patterns: NDArray[np.integer], table: Gray, *, shift: int = 0) -> Gray:
-    """Return each pattern's entry of a table of 2^bits, after its lowest bits are shifted out and others masked."""
-    mask = len(table) - 1
-    gray = np.empty(patterns.shape, np.uint8)
-    for top in range(0, len(patterns), ROWS_AT_ONCE):
-        some = slice(top, top + ROWS_AT_ONCE)
-        gray[some] = table[(patterns[some] >> shift) & mask]
+def looked_up(
+    values: NDArray[np.integer], table: Gray, *, shift: int = 0, limits: tuple[int, int] | None = None
+) -> Gray:
+    """Return each value's entry of a table of 2^bits, by its pattern of bits.
+
+    Args:
+        values: as they are stored.
+        table: a grey level for each pattern.
+        shift: how many of the lowest bits are no part of the pattern; nor are those above the table's.
+        limits: the least and largest value that count; others count as these. None: all are within.
+    """
+    mask, pattern = len(table) - 1, np.dtype(f"u{values.itemsize}")
+    gray = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), ROWS_AT_ONCE):
+        some = values[top : top + ROWS_AT_ONCE]
+        within = some if limits is None else np.clip(some, *limits)
+        gray[top : top + ROWS_AT_ONCE] = table[(within.view(pattern) >> shift) & mask]
     return gray

@@ -81,7 +81,13 @@ def _dicoms() -> dict[str, bytes]:
     except ImportError:
         return {}
     levels = np.frombuffer(_noise(2), np.uint16).reshape(HIGH, WIDE) >> 4
-    window = {"BitsStored": 12, "WindowCenter": 2000, "WindowWidth": 900, "RescaleSlope": 1, "RescaleIntercept": 0}
+    window: dict[str, Any] = {
+        "BitsStored": 12,
+        "WindowCenter": 2000,
+        "WindowWidth": 900,
+        "RescaleSlope": 1,
+        "RescaleIntercept": 0,
+    }
     return {
         "plain.dcm": dicom(levels, **window),
         "implicit.dcm": dicom(levels, syntax=uid.ImplicitVRLittleEndian, **window),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tests.stages.films.made_dicom import dicom, lut
 
 SECRET = "zqxsecret"  # noqa: S105 - no password: it is in every text that is planted
 OWN_UID, BIRTH, ACCESSION, PATIENT = "1.2.826.0.1.3680043.777.90817", "19310203", "90817364", "zqxsecret-4711"
-PLANTED = {
+PLANTED: dict[str, Any] = {
     "PatientName": f"{SECRET}^Quentin",
     "PatientBirthDate": BIRTH,
     "AccessionNumber": ACCESSION,
@@ -61,7 +62,13 @@ def _levels(seed: int) -> NDArray[np.uint16]:
 
 
 def _dicom(seed: int, patient: str = PATIENT, **tags: Any) -> bytes:
-    known = {"syntax": SYNTAXES[seed % len(SYNTAXES)], "BitsStored": 12, "PatientID": patient, **PLANTED, **tags}
+    known: dict[str, Any] = {
+        "syntax": SYNTAXES[seed % len(SYNTAXES)],
+        "BitsStored": 12,
+        "PatientID": patient,
+        **PLANTED,
+        **tags,
+    }
     return dicom(_levels(seed), **known)
 
 
@@ -81,14 +88,14 @@ def _other(seed: int) -> tuple[str, bytes]:
 
 def _unusable() -> Iterator[tuple[str, bytes]]:
     """Yield DICOMs that hold a secret in tags that are read, in place of a word or of a number, and broken ones."""
-    window = {"WindowCenter": 2000, "WindowWidth": 900}
+    window: dict[str, Any] = {"WindowCenter": 2000, "WindowWidth": 900}
     for name in ("Modality", "BodyPartExamined", "PhotometricInterpretation", "VOILUTFunction", "PresentationLUTShape"):
         yield name, _dicom(900, **{**window, name: SECRET.upper()})
     for name in ("WindowCenter", "WindowWidth", "RescaleSlope", "RescaleIntercept", "NumberOfFrames"):
         data = _dicom(901, **{**window, name: 123456789})
         yield name, data.replace(b"123456789", SECRET.encode())
     for name in ("Rows", "BitsStored", "SamplesPerPixel", "PixelPaddingValue"):
-        head = tag_for_keyword(name).to_bytes(4)  # type: ignore[union-attr]
+        head = int(tag_for_keyword(name)).to_bytes(4)
         tag = bytes([head[1], head[0], head[3], head[2]]) + b"US"
         data = _dicom(902, syntax=uid.ExplicitVRLittleEndian, PixelPaddingValue=9)
         place = data.index(tag) + 6
@@ -196,6 +203,20 @@ def test_every_film_of_the_mixed_set_is_used_and_every_odd_one_is_a_row(said_and
     facts = store.read_footer(root / paths.AUDIT).facts
     assert "the patient id of" in facts["group_source"]
     assert f"under the key of {audit.PATIENT_KEY}" in facts["group_source"]
+
+
+def test_the_page_counts_how_the_films_of_each_class_are_coded(said_and_root: tuple[str, Path]) -> None:
+    _, root = said_and_root
+    page = (root / paths.AUDIT_PAGE).read_text()
+    assert all(uid.UID(syntax).name in page for syntax in SYNTAXES)
+    assert "MONOCHROME2" in page
+    assert "window LINEAR" in page
+    summary = json.loads((root / paths.AUDIT_SUMMARY).read_text())
+    assert (
+        sum(n for kinds in summary["transfer_syntaxes"].values() for n in kinds.values()) == summary["formats"]["DICOM"]
+    )
+    assert summary["exif"] == {"ill": 4, "well": 4}
+    assert set(summary["jpeg_subsampling"]["ill"]) == {"grey"}
 
 
 def test_another_key_gives_other_groups_and_none_says_so(

@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 
-JPEG_2000 = {"codecformat": "j2k", "level": 0, "reversible": True}
-ENCODERS: dict[str, Callable[[NDArray[Any]], bytes]] = {
+JPEG_2000: dict[str, Any] = {"codecformat": "j2k", "level": 0, "reversible": True}
+ENCODERS: dict[str, Callable[[NDArray[Any]], Any]] = {
     uid.JPEGBaseline8Bit: lambda levels: imagecodecs.jpeg8_encode(levels, level=100),
     uid.JPEGExtended12Bit: lambda levels: imagecodecs.jpeg8_encode(levels, level=100, bitspersample=12),
     uid.JPEGLossless: lambda levels: imagecodecs.jpeg8_encode(levels, lossless=True),
@@ -75,7 +75,7 @@ def _put_pixels(dataset: Dataset, levels: NDArray[Any], syntax: str) -> None:
         dataset.PixelData = encapsulate([ENCODERS[syntax](levels)])
         dataset["PixelData"].VR = "OB"
         return
-    order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+    order: Any = ">" if syntax == uid.ExplicitVRBigEndian else "<"
     data = levels.astype(levels.dtype.newbyteorder(order)).tobytes()
     dataset.PixelData = data + b"\0" * (len(data) % 2)
     dataset["PixelData"].VR = "OW" if levels.itemsize == 2 else "OB"

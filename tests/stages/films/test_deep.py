@@ -192,6 +192,13 @@ def test_a_pattern_of_bits_is_looked_up_by_those_that_hold_the_level(shift: int,
     assert found[0].tolist() == [(pattern >> shift) % 256 for pattern in patterns]
 
 
+@given(limits=st.tuples(st.integers(-9, 0), st.integers(0, 9)), values=st.lists(st.integers(-99, 99), min_size=1))
+def test_a_value_beyond_the_limits_counts_as_the_nearest(limits: tuple[int, int], values: list[int]) -> None:
+    table = np.arange(256, dtype=np.uint8)
+    found = looked_up(np.array([values], np.int16), table, limits=limits)
+    assert found[0].tolist() == [min(max(value, limits[0]), limits[1]) % 256 for value in values]
+
+
 @pytest.mark.real
 def test_a_real_film_of_15_bits_is_not_half_as_bright(real_films: Path) -> None:
     header, gray = _decoded((real_films / "other-cxr" / "png16" / "nema-RG1_chest_15bit.png").read_bytes())

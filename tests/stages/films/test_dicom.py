@@ -13,8 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydicom import dcmread, uid
-from pydicom.encaps import encapsulate
 
 from manifests.rows import AUDITED
 from stages.auditing.rows import Examined, film_row
@@ -25,6 +23,10 @@ from stages.films.identity import group_of
 from stages.labels import Named
 
 pytest.importorskip("imagecodecs", reason="needs the extra [dicom]")
+import imagecodecs
+from pydicom import dcmread, uid
+from pydicom.encaps import encapsulate
+
 from tests.stages.films.made_dicom import ENCODERS, LOSSY, dicom, lut
 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
@@ -46,7 +48,8 @@ def _gray_of(stored: list[int], dtype: Any = np.uint16, **tags: Any) -> list[int
     """Return the grey levels of some stored values of 12 bits, unless told."""
     levels = np.resize(np.array(stored, dtype), (16, 16))
     _, gray = _decoded(dicom(levels, **{"BitsStored": 12, **tags}))
-    return gray.ravel()[: len(stored)].tolist()
+    found: list[int] = gray.ravel()[: len(stored)].tolist()
+    return found
 
 
 @pytest.mark.parametrize(
@@ -107,7 +110,7 @@ def test_signed_values_run_from_the_least_to_the_largest_of_their_bits() -> None
 
 def test_a_window_is_of_rescaled_values() -> None:
     """C.11.1.1: output = slope x stored + intercept, and the window is of the output."""
-    rescaled = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 100, "WindowWidth": 100}
+    rescaled: dict[str, Any] = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 100, "WindowWidth": 100}
     assert _gray_of([75, 99, 100, 125], **rescaled) == _gray_of([50, 98, 100, 150], WindowCenter=100, WindowWidth=100)
 
 
@@ -137,7 +140,7 @@ def test_a_voi_lut_that_states_its_word_is_as_deep_as_its_entries() -> None:
 
 
 @pytest.mark.parametrize("tags", [{}, {"PresentationLUTShape": "INVERSE"}, {"PresentationLUTShape": "IDENTITY"}])
-def test_monochrome1_is_inverted_once(tags: dict[str, str]) -> None:
+def test_monochrome1_is_inverted_once(tags: dict[str, Any]) -> None:
     """A DX of MONOCHROME1 must say INVERSE as well (C.8.11.3): they mean one inversion."""
     assert _gray_of([0, 2048, 4095], PhotometricInterpretation="MONOCHROME1", **tags) == [255, 127, 0]
 
@@ -151,7 +154,7 @@ def test_an_inverse_shape_of_monochrome2_inverts_and_is_odd() -> None:
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
 def test_padding_is_black_whatever_the_polarity(photometric: str) -> None:
-    tags = {"PhotometricInterpretation": photometric, "PixelPaddingValue": 4000}
+    tags: dict[str, Any] = {"PhotometricInterpretation": photometric, "PixelPaddingValue": 4000}
     assert _gray_of([4000], **tags) == [0]
     assert _gray_of([3999], **tags) != [0]
     ranged = _gray_of([3899, 3900, 4000, 4001], **tags, PixelPaddingRangeLimit=3900)
@@ -175,7 +178,7 @@ def test_bits_above_those_stored_hold_no_levels() -> None:
 def test_every_transfer_syntax_gives_the_levels_of_the_uncompressed(syntax: str) -> None:
     bits = 8 if syntax == uid.JPEGBaseline8Bit else 12
     smooth = (np.add.outer(np.arange(64), np.arange(80)) * ((1 << bits) - 1) // 142).astype("u1" if bits == 8 else "u2")
-    tags = {"BitsStored": bits, "WindowCenter": 1 << (bits - 2), "WindowWidth": 1 << (bits - 1)}
+    tags: dict[str, Any] = {"BitsStored": bits, "WindowCenter": 1 << (bits - 2), "WindowWidth": 1 << (bits - 1)}
     _, plain = _decoded(dicom(smooth, **tags))
     header, gray = _decoded(dicom(smooth, syntax=syntax, **tags))
     assert header.transfer_syntax == uid.UID(syntax).name
@@ -187,11 +190,17 @@ def test_every_transfer_syntax_gives_the_levels_of_the_uncompressed(syntax: str)
 @pytest.mark.parametrize("syntax", [uid.JPEGLosslessSV1, uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless])
 def test_signed_values_come_through_compression(syntax: str) -> None:
     signed = (np.arange(4096).reshape(64, 64) - 2048).astype(np.int16)
-    tags = {"BitsStored": 16, "WindowCenter": 0, "WindowWidth": 4096}
+    tags: dict[str, Any] = {"BitsStored": 16, "WindowCenter": 0, "WindowWidth": 4096}
     _, plain = _decoded(dicom(signed, **tags))
     stored = signed if syntax in (uid.RLELossless, uid.JPEG2000Lossless) else signed.view(np.uint16)
     _, gray = _decoded(dicom(stored, syntax=syntax, **tags, PixelRepresentation=1))
     np.testing.assert_array_equal(gray, plain)
+
+
+def test_a_stream_of_more_bits_than_the_tags_allow_is_white_where_it_exceeds_them() -> None:
+    frame = encapsulate([imagecodecs.jpeg2k_encode(np.full((16, 16), 1 << 19, np.uint32), codecformat="j2k", level=0)])
+    data = dicom(np.zeros((16, 16), np.uint16), syntax=uid.JPEG2000Lossless, BitsStored=12, PixelData=frame)
+    assert _decoded(data)[1].min() == 255
 
 
 def test_a_lossy_coder_that_overshoots_white_does_not_turn_it_black() -> None:
@@ -221,6 +230,15 @@ def test_ybr_becomes_grey_as_the_rgb_that_it_stands_for() -> None:
     assert np.abs(native.astype(int) - expected).max() <= 2
     _, jpeg = _decoded(dicom(colours, syntax=uid.JPEGBaseline8Bit, PhotometricInterpretation="YBR_FULL_422"))
     assert np.abs(jpeg.astype(int) - expected).max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("name", "warned"), [("a.dcm", False), ("a", False), ("1.2.840.113", False), ("a.jpeg", True), ("a.PNG", True)]
+)
+def test_a_dicom_may_be_called_anything_but_what_other_films_are_called(name: str, warned: bool) -> None:  # noqa: FBT001
+    header, _ = _decoded(dicom(RAMP, BitsStored=12))
+    row = film_row(name, Examined("ok", None, "0" * 64, 9, header), Named("ill", None, None), Frame(256, 300))
+    assert (row.warning is not None) == warned
 
 
 def test_of_several_frames_the_first_is_used() -> None:
