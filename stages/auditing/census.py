@@ -107,7 +107,8 @@ def _extremes(films: pa.Table) -> dict[str, dict[str, Any]]:
         ends = films.take(np.flatnonzero(of_film == np.nanmax(of_film)))
         first = ends.take(pc.sort_indices(ends.column("path")).slice(0, 1))
         told = first.select(["path", "delivered_split", "width", "height", "bits_per_pixel"]).to_pylist()[0]
-        found[name] = {**told, "bits_per_pixel": round(told["bits_per_pixel"], 4)}
+        bits = told["bits_per_pixel"]
+        found[name] = {**told, "bits_per_pixel": None if bits is None else round(bits, 4)}
     return found
 
 
