@@ -15,7 +15,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
@@ -68,10 +68,26 @@ def main() -> None:
         for cut in (False, True)
         for one, other in QUALITIES
     ]
+    other = np.array([quality != 75 for quality in were])
+    told.append(_pair(kept, groups, other, cut=False, name=f"the {other.sum()} films of another quality"))
+    scale = kept[True, 95]["scale"].mean(axis=1)
+    for half, name in ((scale > np.median(scale), "the smaller half"), (scale <= np.median(scale), "the larger half")):
+        told.append(_pair(kept, groups, half, cut=True, name=f"cut first, {name}"))
     print(
         markdown([["saved again at", "AUC", "95 % interval", "at equal scale", "95 % interval", "relabelled"], *told])
     )
     print(f"\n{single(kept[True, 95], kept[True, 75])}\n\n{timing(paths[:100], options.policy)}")
+
+
+def _pair(
+    kept: Mapping[tuple[bool, int], NDArray[np.void]],
+    groups: NDArray[np.int64],
+    which: NDArray[np.bool_],
+    *,
+    cut: bool,
+    name: str,
+) -> list[str]:
+    return row(kept[cut, 95][which], kept[cut, 75][which], groups[which], f"JPEG 95 against 75, {name}")
 
 
 def saved_again(image: Image.Image, quality: int) -> Image.Image:

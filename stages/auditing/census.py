@@ -18,6 +18,7 @@ from stages.columns import tallied
 
 SHARES = {"min": 0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1}
 BINS = 24  # of a histogram
+LEAST_REACH = 0.01  # of a histogram, in powers of two
 EXTREMES: Mapping[str, tuple[Callable[[pa.Table], NDArray[np.float64]], int]] = {  # and the side: 1 is most, -1 least
     "narrowest": (aspect, -1),
     "widest": (aspect, 1),
@@ -105,7 +106,10 @@ def _histogram(films: pa.Table, values: Callable[[pa.Table], NDArray[np.float64]
     known = of_all[np.isfinite(of_all)]
     if not len(known):
         return {}
-    edges = np.histogram_bin_edges(known, BINS)
+    low, high = float(known.min()), float(known.max())
+    if high - low < LEAST_REACH:  # films that are all alike, but for rounding
+        low, high = low - LEAST_REACH, high + LEAST_REACH
+    edges = np.linspace(low, high, BINS + 1)
     counts = nested(films, lambda some: np.histogram(values(some), edges)[0].tolist())
     return {"edges": (float(base) ** edges).round(6).tolist(), "counts": counts}
 
@@ -124,7 +128,8 @@ def _extremes(films: pa.Table) -> dict[str, dict[str, Any]]:
         ends = films.take(np.flatnonzero(of_film == np.nanmax(of_film)))
         first = ends.take(pc.sort_indices(ends.column("path")).slice(0, 1))
         told = first.select(["path", "delivered_split", "width", "height", "bits_per_pixel"]).to_pylist()[0]
-        found[name] = {**told, "bits_per_pixel": round(told["bits_per_pixel"], 4)}
+        bits = told["bits_per_pixel"]
+        found[name] = {**told, "bits_per_pixel": None if bits is None else round(bits, 4)}
     return found
 
 

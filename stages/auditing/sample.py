@@ -1,6 +1,6 @@
 """Films that the audit looks at as a network would: as many of each class and delivered split, drawn by their paths.
 
-A resize costs as much as a decode, and what 400 films of a class do not show is no shortcut to worry about. A film is
+A resize costs as much as a decode, and what 300 films of a class do not show is no shortcut to worry about. A film is
 drawn by the hash of its path: whatever order the films come in, and whatever the others are, but for those that have a
 smaller hash.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stages.films.specimen import SPECIMEN
 
-OF_A_CLASS = 400  # films of a class in a delivered split
+OF_A_CLASS = 300  # films of a class in a delivered split
 IN_ALL = 6000  # films: with many classes, fewer of each
 LEAST = 2  # of a class in a split
 

@@ -137,7 +137,7 @@ class Extreme(Told):
     delivered_split: Literal["train", "val", "test"] | None
     width: int
     height: int
-    bits_per_pixel: float
+    bits_per_pixel: float | None
 
 
 class Quality(Told):

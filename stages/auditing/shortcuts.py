@@ -106,9 +106,7 @@ def joint(looked: Looked, judged: Mapping[str, int]) -> dict[str, Any]:
     splits = _splits(looked)
     found: dict[str, Any] = {}
     for source, seen in SOURCES.items():
-        within = {
-            split: cross_told(seen(some, some), some.labels, some.patients, judged) for split, some in splits.items()
-        }
+        within = {split: _within(seen, some, judged) for split, some in splits.items()}
         moved = _transfer(seen, splits, judged) if {"train", "test"} <= set(splits) else {}
         found[source] = {
             "within": {split: {name: one.as_json() for name, one in told.items()} for split, told in within.items()},
@@ -120,6 +118,13 @@ def joint(looked: Looked, judged: Mapping[str, int]) -> dict[str, Any]:
             },
         }
     return found
+
+
+def _within(seen: Callable[[Looked, Looked], Features], films: Looked, judged: Mapping[str, int]) -> TellsOf:
+    def once_known(known: NDArray[np.bool_]) -> Features:
+        return seen(films.where(known), films)
+
+    return cross_told(once_known, films.labels, films.patients, judged)
 
 
 def _transfer(

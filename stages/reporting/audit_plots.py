@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stages.reporting import plots
-from stages.reporting.histogram_plot import histograms
+from stages.reporting import drawn
 from stages.reporting.page import MOST_CLASSES, Figures, split_name
-from stages.reporting.plots import NARROW_IN, WIDTH_IN, Dots
+from stages.reporting.plots import Dots
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -45,8 +44,8 @@ class ForScreens:
 def _for_screens(series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str) -> ForScreens:
     """Return a plot of AUCs, in which 0.5 is marked."""
     wide, narrow = (
-        plots.dot_plot(series, categories=categories, axis=axis, alt=alt, mark=0.5, width_in=width_in)
-        for width_in in (WIDTH_IN, NARROW_IN)
+        drawn.dot_plot(series, categories=categories, axis=axis, alt=alt, mark=0.5, width=width)
+        for width in (drawn.WIDE, drawn.NARROW)
     )
     return ForScreens(wide, narrow)
 
@@ -150,7 +149,7 @@ def _mark_plot(split: str, policies: Figures) -> ForScreens | None:
 def _histograms(name: str, found: Figures, classes: Sequence[str]) -> Markup | None:
     if not found.get("counts") or len(classes) > MOST_CLASSES:
         return None
-    return histograms(
+    return drawn.histograms(
         {split_name(split): by_class for split, by_class in found["counts"].items()},
         edges=found["edges"],
         classes=classes,

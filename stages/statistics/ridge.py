@@ -11,7 +11,7 @@ patients: over films, siblings on both sides would make too little of it look be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,19 +110,30 @@ def fit_path(features: Features, targets: Targets, penalties: Sequence[float]) -
 
 
 def cross_validate(
-    features: Features, targets: Targets, fold: NDArray[np.int64], penalties: Sequence[float] = PENALTIES
+    features: Features | Callable[[NDArray[np.bool_]], Features],
+    targets: Targets,
+    fold: NDArray[np.int64],
+    penalties: Sequence[float] = PENALTIES,
 ) -> CrossValidated:
     """Return what ridges say of each film that were fitted on the films of all other folds.
 
     With one fold there is nothing to fit on: the largest penalty is taken, and every film gets the classes' shares.
+
+    Args:
+        features: of all films; or, where they are made from films that are known (bins of their values), what returns
+            them once told which films are.
+        targets: as `indicators` makes them.
+        fold: of each film.
+        penalties: to choose from.
     """
     scores = np.tile(targets.mean(axis=0), (len(penalties), len(targets), 1))
     if (folds := np.unique(fold)).size < 2:
         return CrossValidated(max(penalties), scores[-1])
     for held in folds:
         inside = fold != held
-        for place, ridge in enumerate(fit_path(features[inside], targets[inside], penalties)):
-            scores[place, ~inside] = ridge.scores(features[~inside])
+        seen = features(inside) if callable(features) else features
+        for place, ridge in enumerate(fit_path(seen[inside], targets[inside], penalties)):
+            scores[place, ~inside] = ridge.scores(seen[~inside])
     errors = ((scores - targets) ** 2).mean(axis=(1, 2))
     best = len(errors) - 1 - int(np.argmin(errors[::-1]))  # of equals the largest, which trusts the films least
     return CrossValidated(penalties[best], scores[best])

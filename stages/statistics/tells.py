@@ -8,7 +8,7 @@ number tells the class. Of a model it is that of the score it gives the class, t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,9 +94,22 @@ def drop(before: Tell, after: Tell) -> Drop:
 
 
 def cross_told(
-    features: Features, labels: NDArray[np.int64], patients: Patients, judged: Mapping[str, int], *, seed: int = 0
+    features: Features | Callable[[NDArray[np.bool_]], Features],
+    labels: NDArray[np.int64],
+    patients: Patients,
+    judged: Mapping[str, int],
+    *,
+    seed: int = 0,
 ) -> dict[str, Tell]:
-    """Return how well ridges of other patients tell each class; of classes with too few patients nothing."""
+    """Return how well ridges of other patients tell each class; of classes with too few patients nothing.
+
+    Args:
+        features: as `cross_validate` takes them.
+        labels: index of each film's class.
+        patients: of each film.
+        judged: the index of each class.
+        seed: decides the folds.
+    """
     if len(labels) == 0:
         return {}
     targets = indicators(labels, classes=int(labels.max()) + 1)

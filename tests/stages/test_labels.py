@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from stages.contract import StageError
-from stages.labels import CsvLabels, FolderLabels, KermanyLabels, choose, delivered_split, kermany_name, read_csv
+from stages.labels import (
+    CsvLabels,
+    FolderLabels,
+    KermanyLabels,
+    choose,
+    delivered_split,
+    kermany_name,
+    matched_group,
+    read_csv,
+)
 
 KERMANY = KermanyLabels("for the test")
 
@@ -301,3 +310,29 @@ def test_a_source_that_is_asked_for_is_taken_whatever_the_names_say(tmp_path: Pa
         assert "as asked for" in reason
     with pytest.raises(StageError, match="cannot be read as CSV"):
         chosen(tmp_path / "elsewhere", "x.png", source="csv")
+
+
+def test_a_group_pattern_overrides_kermanys_rule_and_leaves_alone_what_it_does_not_match() -> None:
+    paths = ["train/PNEUMONIA/person12_bacteria_46.jpeg", "train/PNEUMONIA/person12_virus_30.jpeg", "IM-0001-0001.jpeg"]
+    for source in ("auto", "kermany"):
+        labels = choose(source, paths, Path(), labels_csv="labels.csv", group_pattern=r"person(\d+)")
+        named = [labels.name(path) for path in paths]
+        assert [one.label for one in named] == ["bacterial", "viral", "normal"]
+        assert [one.group for one in named] == ["12", "12", None]
+        assert labels.group_reason == r"the path's match of person(\d+)"
+    assert (
+        choose("kermany", paths, Path(), labels_csv="", group_pattern="").name(paths[0]).group == "bacterial/person/12"
+    )
+
+
+def test_of_a_pattern_with_named_groups_these_alone_make_the_patient() -> None:
+    pattern = re.compile(r"(a|b)_(?P<site>\w+?)-(?P<patient>\d+)(_\d)?")
+    assert matched_group(pattern, "x/a_north-07_2.png", "ill") == "north/07"
+    assert matched_group(pattern, "x/c.png", "ill") is None
+
+
+def test_a_csvs_groups_come_before_the_pattern_which_fills_its_gaps(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label,group\np1.png,ill,own\np2.png,ill,\n")
+    labels = choose("csv", [], tmp_path, labels_csv="labels.csv", group_pattern=r"p\d")
+    assert [labels.name(path).group for path in ("p1.png", "p2.png")] == ["own", "p2"]
+    assert labels.group_reason == r"the CSV's column 'group'; where it is empty, the path's match of p\d"

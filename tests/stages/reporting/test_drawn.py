@@ -1,0 +1,94 @@
+"""Plots drawn by hand: every dot where its value is, every name as text, nothing left of what was made to harm."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.reporting import drawn
+from stages.reporting.plots import Dots
+
+SVG = "{http://www.w3.org/2000/svg}"
+SHARE = st.floats(0, 1)
+
+
+def read(svg: str) -> ET.Element:
+    return ET.fromstring(svg)  # noqa: S314 - made a line before
+
+
+def words(svg: str) -> list[str]:
+    return ["".join(element.itertext()) for element in read(svg).iter(f"{SVG}text")]
+
+
+def marks(svg: str) -> list[tuple[float, float]]:
+    """Return where each shape lies, the legend's first."""
+    places = [element.get("transform") for element in read(svg).iter(f"{SVG}path") if element.get("transform")]
+    numbers = [re.findall(r"-?[\d.]+", str(place)) for place in places]
+    return [(float(x), float(y)) for x, y in numbers]
+
+
+@given(st.lists(st.tuples(SHARE, SHARE), min_size=1, max_size=6), st.sampled_from([drawn.WIDE, drawn.NARROW]))
+def test_dots_lie_in_the_order_of_their_values_and_of_the_rows(pairs: list[tuple[float, float]], width: int) -> None:
+    rows = [f"row {number}" for number in range(len(pairs))]
+    series = [
+        Dots(name, dict(zip(rows, values, strict=True)))
+        for name, values in zip("ab", zip(*pairs, strict=True), strict=True)
+    ]
+    svg = drawn.dot_plot(series, categories=rows, axis="AUC", alt="dots", width=width)
+    dots = marks(svg)[2:]
+    assert len(dots) == 2 * len(pairs)
+    values = [value for pair in pairs for value in pair]
+    assert [y for _, y in dots] == sorted(y for _, y in dots)
+    for (x, _), value in zip(dots, values, strict=True):
+        for (other_x, _), other in zip(dots, values, strict=True):
+            assert (x <= other_x + 0.1) or value > other
+    assert all(0 < x < width for x, _ in dots)
+
+
+def test_an_interval_is_drawn_from_end_to_end_and_a_missing_value_not_at_all() -> None:
+    series = [Dots("a", {"one": 0.5}, {"one": (0.25, 0.75)}), Dots("b", {})]
+    svg = drawn.dot_plot(series, categories=["one", "two"], axis="AUC", alt="dots")
+    (x, y), *others = marks(svg)[2:]
+    assert not others
+    lines = [line for line in read(svg).iter(f"{SVG}line") if line.get("stroke-width")]
+    assert [float(str(lines[0].get(end))) for end in ("y1", "y2")] == [y, y]
+    ends = [float(str(lines[0].get(end))) for end in ("x1", "x2")]
+    assert sum(ends) / 2 == pytest.approx(x, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", '"><svg onload=alert(1)>', "&lt;b&gt;", "]]>", "_hidden"]
+)
+def test_names_are_text(name: str) -> None:
+    for svg in (
+        drawn.dot_plot([Dots(name, {name: 0.4})], categories=[name], axis=name, alt=name),
+        drawn.histograms({name: {name: [1, 2]}}, edges=[0.5, 1, 2], classes=[name], axis=name, alt=name),
+    ):
+        assert words(svg).count(name) == 3
+        assert read(svg).get("aria-label") == name
+        assert {element.tag for element in read(svg).iter()} <= {
+            f"{SVG}{tag}" for tag in ("svg", "path", "line", "text")
+        }
+
+
+def test_a_small_class_is_drawn_as_high_as_a_large_one() -> None:
+    svg = drawn.histograms(
+        {"train": {"few": [1, 3], "many": [100, 300]}}, edges=[1, 2, 4], classes=["few", "many"], axis="x", alt="x"
+    )
+    few, many = [str(path.get("d")) for path in read(svg).iter(f"{SVG}path") if not path.get("transform")]
+    assert few == many
+    assert "75 %" in words(svg)
+
+
+def test_an_axis_of_any_reach_has_a_few_marks() -> None:
+    for high in (1.3, 3, 50, 1e4, 1e9):
+        svg = drawn.histograms({"train": {"a": [1]}}, edges=[1, high], classes=["a"], axis="x", alt="x")
+        assert 1 <= len(words(svg)) - 5 <= 10
+
+
+def test_films_that_are_all_alike_have_a_histogram() -> None:
+    assert "100 %" in words(drawn.histograms({"a": {"b": [5]}}, edges=[1, 1], classes=["b"], axis="x", alt="x"))
