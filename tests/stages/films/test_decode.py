@@ -87,7 +87,7 @@ def test_every_mode_of_every_lossless_format_becomes_the_grey_of_pillow(mode: st
     picture = _picture(mode)
     options = {"lossless": True, "exact": True} if format_ == "WEBP" else {}
     header, image = _decoded(_saved(picture, format_, **options))
-    assert replace(header, oddities=()) == Header(WIDE, HIGH, mode, format_, None)
+    assert replace(header, oddities=(), colour=None) == Header(WIDE, HIGH, mode, format_, None)
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.asarray(picture.convert("L")))
 
