@@ -18,10 +18,12 @@ SECTIONS = (
     Section("audit", "patients", "Patients", ("groups",)),
     Section("audit", "set_aside", "Set aside", ("set_aside",)),
     Section("audit", "odd", "Odd, and used all the same", ("warnings",)),
+    Section("audit", "quality", "What a person should look at", ("quality",)),
     Section("audit", "duplicates", "Duplicates", ("duplicates",)),
     Section("audit", "shortcuts", "What the file alone gives away", ("shortcuts",)),
     Section("audit", "sizes", "Sizes", ("sizes",)),
     Section("audit", "crop", "What the 2020 crop does", ("crop",)),
+    Section("audit", "borders", "Black borders", ("borders",)),
     Section("audit", "files", "Files", ("formats",)),
 )
 
