@@ -71,7 +71,7 @@ def _level(name: str) -> Column:
 
 
 def _share(doc: str) -> Column:
-    return Column(doc, pa.float32(), low=0, high=1.001)
+    return Column(doc, low=0, high=1.001)
 
 
 def _border(side: str) -> Column:
@@ -138,15 +138,12 @@ class AuditedRow(FilmRow):
     ]
     colour: Annotated[
         float | None,
-        Column(
-            "grey levels that the colours spread beside the black-to-white line; null where grey", pa.float32(), low=0
-        ),
+        Column("grey levels that the colours spread beside the black-to-white line; null where grey", low=0),
     ]
     askew: Annotated[
         float | None,
         Column(
             "how much better the film fits the set turned or inverted, in usual margins; null where not compared",
-            pa.float32(),
             low=0,
         ),
     ]
@@ -154,7 +151,6 @@ class AuditedRow(FilmRow):
         float | None,
         Column(
             "how unlike the set's other films, in upper quartiles above the median; null where not compared",
-            pa.float32(),
         ),
     ]
     flags: Annotated[

@@ -24,9 +24,9 @@ FLAGS: tuple[Flag, ...] = get_args(Flag)
 EXAMPLES = 12  # films of a flag that the figures name
 FEWEST_FILMS = 20  # of fewer, nobody can say which lie askew
 LEAST_LIKENESS = 0.33  # median correlation with drawn chests; chest films have 0.48 to 0.72, other pictures 0.19
-LEAD = 0.25  # of a change over upright, in usual margins, from which a film is called turned or inverted ...
-DOUBTFUL_FILMS = 20  # ... in a large set; in one of so many films twice as much
-FARTHEST = 6.0  # from the set's other films, in units of the upper quartile's distance from the median
+LEAD = 0.25  # of a change over upright, in usual margins, from which a film is called turned or inverted
+FARTHEST = 6.0  # from the set's other films, in units of the upper quartile's distance from the median ...
+DOUBTFUL_FILMS = 20  # ... both in a large set; in one of so few films twice as much
 COLOURFUL = 6.0  # grey levels of spread; a tinted film has below 2, a photograph 15 and more
 LOW_CONTRAST = 48  # grey levels from the 5th to the 95th percentile
 CLIPPED = 0.1  # share of a film within its border that is pure black or white
@@ -103,14 +103,15 @@ def _told(why_not: str | None, likeness: float | None = None) -> dict[str, Any]:
 
 def _askew(bearings: Bearings) -> dict[Flag, Marks]:
     """Return which films are turned, inverted or unlike the others."""
-    sure = bearings.lead > LEAD * (1 + DOUBTFUL_FILMS / bearings.compared)
+    doubt = 1 + DOUBTFUL_FILMS / bearings.compared
+    sure = bearings.lead > LEAD * doubt
     turn, inverted = bearings.change % TURNS, bearings.change >= TURNS
     return {
         "inverted": sure & inverted,
         "rotated_90": sure & (turn == 1),
         "rotated_180": sure & (turn == 2),
         "rotated_270": sure & (turn == 3),
-        "unlike": bearings.distance > FARTHEST,
+        "unlike": bearings.distance > FARTHEST * doubt,
     }
 
 

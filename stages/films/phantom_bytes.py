@@ -49,8 +49,8 @@ def _truncated(image: Gray, film: PhantomFilm) -> bytes:
     return data[: len(data) // 2]
 
 
-def _page(_image: Gray, _film: PhantomFilm) -> bytes:
-    return b"<!DOCTYPE html><title>403 Forbidden</title><p>Log in to download this film.\n"
+def _page(_image: Gray, film: PhantomFilm) -> bytes:
+    return f"<!DOCTYPE html><title>403 Forbidden</title><p>Log in to download {film.path}.\n".encode()
 
 
 def _undecodable(image: Gray, _film: PhantomFilm) -> bytes:

@@ -21,11 +21,13 @@ SECTIONS = (
     Section("audit", "patients", "Patients", ("groups",)),
     Section("audit", "set_aside", "Set aside", ("set_aside",)),
     Section("audit", "odd", "Odd, and used all the same", ("warnings",)),
+    Section("audit", "quality", "What a person should look at", ("quality",)),
     Section("audit", "duplicates", "Duplicates", ("duplicates",)),
     Section("audit", "shortcuts", "What gives the class away without a look at the lungs", ("shortcuts",)),
     Section("audit", "shift", "Whether train and test are of one kind", ("shift", "by_class")),
     Section("audit", "costs", "What normalization costs", ("costs", "policies")),
     Section("audit", "sizes", "Sizes and compression", ("sizes",)),
+    Section("audit", "borders", "Black borders", ("borders",)),
     Section("audit", "files", "Files", ("formats",)),
 )
 

@@ -57,7 +57,8 @@ def _values(annotation: Any) -> st.SearchStrategy[Any]:
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
     if get_origin(kind) is list:
-        return st.lists(st.floats(0, 1, width=32), max_size=4)
+        (each,) = get_args(kind)
+        return st.lists(st.floats(0, 1, width=32) if each is float else st.sampled_from(get_args(each)), max_size=4)
     if kind is str:
         return _texts(column)
     return st.booleans() if kind is bool else _numbers(column, kind)
