@@ -31,6 +31,10 @@ Status = Literal[
     "crashed",
     "timed_out",
 ]
+NearKind = Literal["same_pixels", "recompressed", "resized", "grey_levels", "cropped", "flipped", "linked"]
+NEAR_KINDS: tuple[NearKind, ...] = (
+    *("same_pixels", "recompressed", "resized", "grey_levels", "cropped", "flipped", "linked"),
+)
 Scalar = float | bool
 
 SHA256 = r"^[0-9a-f]{64}$"
@@ -75,6 +79,17 @@ class AuditedRow(FilmRow):
     near_duplicate_of: Annotated[
         str | None,
         Column("path of a film that shows the same radiograph in other bytes; both stay in the set"),
+    ]
+    near_duplicate_how: Annotated[
+        NearKind | None,
+        Column(
+            "what tells it from that film: same_pixels: the bytes alone; recompressed; resized; grey_levels: other "
+            "brightness, contrast or gamma; cropped; flipped left to right; of several, the last of these; linked: "
+            "like it through a third film"
+        ),
+    ]
+    near_similarity: Annotated[
+        float | None, Column("correlation of both films' details, laid over one another", low=-1, high=1)
     ]
     delivered_split: Annotated[DeliveredSplit | None, Column("the split that the folder or the CSV names")]
     crop_lost: Annotated[float | None, Column("share of the film's area that the 2020 crop cuts away", low=0, high=1)]
@@ -138,7 +153,7 @@ class PredictionRow(FilmRow):
     ]
 
 
-AUDITED = Schema(AuditedRow, version=1)
+AUDITED = Schema(AuditedRow, version=2)
 SPLIT = Schema(SplitRow, version=1)
 NORMALIZED = Schema(NormalizedRow, version=2)
 PREDICTIONS = Schema(PredictionRow, version=2)

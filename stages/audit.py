@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -21,7 +21,7 @@ from stages import paths
 from stages.ahead import Ahead
 from stages.auditing import census
 from stages.auditing import summary as audit_summary
-from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing.duplicates import mark_near_duplicates, said, set_duplicates_aside, warn_of_groups_in_test
 from stages.auditing.rows import Examined, classified, film_row
 from stages.auditing.thumbnails import Thumbnails
 from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
@@ -29,7 +29,8 @@ from stages.films import decode, look
 from stages.films.frame import Frame
 from stages.labels import Labels, LabelSource, choose
 from stages.memory import give_back
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
+from stages.statistics.duplicates import Threshold
 
 ROWS_AT_ONCE = 1024  # objects, before they become columns
 
@@ -172,11 +173,26 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
         classes = params.classes or labels.classes or tuple(sorted(found))
         rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
         give_back()  # what the rows were made from
-        rows, threshold = mark_near_duplicates(rows, thumbnails)
+        rows, threshold = mark_near_duplicates(rows, thumbnails, partial(_same_pixels, raw=raw, machine=machine))
     give_back()  # the search's blocks
     facts = _facts(raw, root, labels, classes, threshold)
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=params.model_dump(mode="json"), facts=facts))
     return rows, facts
+
+
+def _same_pixels(pairs: Sequence[tuple[str, str]], *, raw: Path, machine: Machine) -> Iterable[bool]:
+    """Return whether the films of each pair of paths show the same grey levels, all of them."""
+    return machine.fan_out(partial(same_pixels, raw=raw), pairs, unit="pairs", total=len(pairs)) if pairs else ()
+
+
+def same_pixels(pair: tuple[str, str], *, raw: Path) -> bool:
+    """Return whether the films at two paths show the same grey levels; one that is gone by now shows none."""
+    begin(pair[0])
+    try:
+        one, other = (decode.decode(source.read(raw / path))[1] for path in pair)
+    except (source.SourceError, decode.DecodeError):
+        return False
+    return one.size == other.size and one.tobytes() == other.tobytes()
 
 
 def run(params: AuditParams, root: Root, machine: Machine) -> Report:
@@ -184,7 +200,7 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
     return _report(_told(*survey(params, root, machine), params), root)
 
 
-def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], threshold: float) -> dict[str, Any]:
+def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], threshold: Threshold) -> dict[str, Any]:
     inside = raw.resolve().is_relative_to(root.resolve())
     return {
         "raw": raw.resolve().relative_to(root.resolve()).as_posix() if inside else str(raw.resolve()),
@@ -192,7 +208,9 @@ def _facts(raw: Path, root: Root, labels: Labels, classes: Sequence[str], thresh
         "label_source": labels.source,
         "label_source_reason": labels.reason,
         "group_source": labels.group_reason,
-        "near_threshold": round(threshold, 6),
+        "near_threshold": round(threshold.agreement, 6),
+        "near_threshold_siblings": round(threshold.siblings, 6),
+        "near_threshold_source": said(threshold),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from manifests.rows import NearKind
 from stages.told import ByClass, Share, Told
 
 Split = Literal["train", "val", "test", "none"]
@@ -67,19 +68,55 @@ class Crop(Told):
     pad_mean: Share = Field(description="Mean share of the frame that is black.")
 
 
-class Pair(Told):
-    """A film, and another that it shows the same as."""
+class Twin(Told):
+    """How a film resembles the one that it points to; null where it points to none."""
 
     path: str
+    how: NearKind | Literal["same_bytes"] | None
+    similarity: float | None = Field(description="Correlation of both films' details; null for the same bytes.")
+
+
+class Pair(Twin):
+    """A film, and another that it shows the same as."""
+
     of: str
+
+
+class TwinShown(Twin):
+    """A film of a radiograph that is there more than once."""
+
+    label: str | None
+    delivered_split: Literal["train", "val", "test"] | None
+
+
+class Radiograph(Told):
+    """Films that show one radiograph."""
+
+    conflicts: list[Literal["label", "delivered_split", "patient"]] = Field(description="What its films disagree in.")
+    number: int = Field(ge=2, description="Its films.")
+    films: list[TwinShown] = Field(description="Some of them, in the order of their paths.")
+
+
+class TwinConflicts(Told):
+    """Radiographs whose films disagree."""
+
+    label: Count
+    delivered_split: Count
+    patient: Count = Field(description="By name two patients, held together by the split all the same.")
 
 
 class Duplicates(Told):
     """Films that are there more than once."""
 
-    exact: Count
-    near: Count
-    near_threshold: float = Field(description="Correlation of thumbnails from which films are near duplicates.")
+    exact: int = Field(ge=0, description="Files with the bytes of another, set aside.")
+    near: int = Field(ge=0, description="Films that show the radiograph of another in other bytes.")
+    near_by_kind: dict[NearKind, Count] = Field(description="By what tells them from that film.")
+    near_threshold: float = Field(description="Correlation of details from which films show one radiograph.")
+    near_threshold_siblings: float = Field(description="As near_threshold, for two films of one patient.")
+    near_threshold_source: str = Field(description="How it was found.")
+    radiographs: int = Field(ge=0, description="That are there more than once, in whatever bytes.")
+    conflicts: TwinConflicts
+    groups: list[Radiograph] = Field(description="The first to look at: conflicts first, then the most films.")
     examples: list[Pair]
 
 
@@ -100,6 +137,8 @@ class Audit(Told):
     label_source_reason: str
     group_source: str
     near_threshold: float = Field(description="As in `duplicates`.")
+    near_threshold_siblings: float = Field(description="As in `duplicates`.")
+    near_threshold_source: str = Field(description="As in `duplicates`.")
     frame: Size = Field(description="The frame of the crop that is judged.")
     files: Count
     usable: int = Field(ge=0, description="Films that are not set aside; all figures by class are theirs.")

@@ -167,13 +167,14 @@ def _warped(other: Fields, moves: Fields, *, edge: float) -> tuple[Fields, Field
     at = [(1 + _places(side) * (1 + moves[:, n : n + 1]) + moves[:, n + 1 : n + 2]) * side / 2 - 0.5 for n in (0, 2)]
     inside = [((place >= edge - 0.5) & (place <= side - 0.5 - edge)).astype(np.float32) for place in at]
     across, down = (_between(np.clip(place, 0, side - 1)) for place in at)
-    return down @ other @ across.transpose(0, 2, 1), inside[1][:, :, None] * inside[0][:, None, :]
+    warped = np.asarray(down @ other @ across.transpose(0, 2, 1), np.float32)
+    return warped, inside[1][:, :, None] * inside[0][:, None, :]
 
 
 def _between(places: Fields) -> Fields:
     """Return the weights of the pixels that lie about each place, shape (films, places, pixels)."""
     pixels = np.arange(places.shape[1], dtype=np.float32)
-    return np.maximum(0, 1 - np.abs(places[:, :, None] - pixels))
+    return np.asarray(np.maximum(0, 1 - np.abs(places[:, :, None] - pixels)), np.float32)
 
 
 def _levelled(fields: Fields, inside: Fields) -> Fields:
@@ -201,4 +202,3 @@ def _gauss(side: int, width: float) -> NDArray[np.float32]:
     pixels = np.arange(side)
     weights = np.exp(-0.5 * ((pixels[:, None] - pixels) / width) ** 2)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
-

@@ -22,8 +22,10 @@ ROWS_AT_ONCE = 512  # films that are looked at at once: 8 MB of levels and field
 PAIRS_AT_ONCE = 256  # pairs laid over one another at once: 4 MB a field
 LEAST = 0.92  # below, a pair is never called the same radiograph, however unlike the other films are
 MOST = 0.95  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
-USUAL = 0.92  # where the films do not tell; of 5,840 films of Kermany's, different ones reach 0.9 (docs/audit-duplicates.md)
-FEWEST_GROUPS = 8
+USUAL = 0.92  # where the films do not tell; among 5,840 films of Kermany's, different ones reach 0.9
+SIBLINGS_MOST = 0.99  # as MOST, of two films of one patient
+SIBLINGS_USUAL = 0.98  # as USUAL; drawn patients, who stand as still as no child, reach 0.972
+FEWEST = 8  # patients, and films, that tell a threshold
 SAMPLE = 256  # films whose most similar ones of other groups tell the threshold
 TRIED = 3  # of each: the first may be a hidden duplicate
 FALSE_PAIRS = 0.01  # expected number of films, in the whole set, that reach the threshold with another patient's
@@ -69,7 +71,7 @@ class Looks:
             levels = thumbnails[films[some]]
             lowest[some] = frequencies(shrunk(levels, side))
             coarse[some] = np.rint(DEPTH * details(levels, side))
-        order = coarse.reshape(len(films), -1) @ np.arange(side * side, dtype=np.int32)
+        order = coarse.reshape(len(films), side * side) @ np.arange(side * side, dtype=np.int32)
         return cls(thumbnails, films, lowest, coarse, order.astype(np.int64))
 
     def levels(self, films: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -115,12 +117,14 @@ class Threshold:
         source: whether the films told it (`films`), or told one below LEAST or above MOST, or could not (`usual`).
         told: what the films told; None where they could not.
         films: how many told it.
+        siblings: the agreement from which two films of one patient show one radiograph.
     """
 
     agreement: float
     source: Source
     told: float | None = None
     films: int = 0
+    siblings: float = SIBLINGS_USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +151,12 @@ def twins(looks: Looks, groups: ArrayLike, *, seed: int = 0) -> Twins:
         seed: of the sample that tells the threshold.
     """
     near = candidates(looks.lowest)
-    threshold = calibrated(looks, near, np.asarray(groups), seed=seed)
+    apart = np.asarray(groups)[near.first] != np.asarray(groups)[near.second]
+    few = len(np.unique(np.asarray(groups))) < FEWEST
+    threshold = Threshold(USUAL, "usual") if few else calibrated(looks, near, apart, seed=seed)
     agreement = laid(looks, near).agreement
-    return Twins(near.take(agreement >= threshold.agreement), threshold, len(near))
+    same = agreement >= np.where(apart, threshold.agreement, threshold.siblings)
+    return Twins(near.take(same), threshold, len(near))
 
 
 def laid(looks: Looks, pairs: Candidates, *, thorough: bool = False, coarse: bool = False) -> Laid:
@@ -170,38 +177,46 @@ def laid(looks: Looks, pairs: Candidates, *, thorough: bool = False, coarse: boo
     return Laid(moves, agreement)
 
 
-def calibrated(looks: Looks, near: Candidates, groups: NDArray[Any], *, seed: int = 0) -> Threshold:
-    """Return the agreement above which pairs of different patients hardly ever come.
+def calibrated(looks: Looks, near: Candidates, apart: NDArray[np.bool_], *, seed: int = 0) -> Threshold:
+    """Return the agreement above which pairs of different patients hardly ever come, and two films of one patient.
 
     The best agreement of a film with a film of another patient is a draw. Fisher's z = artanh(r) of the draws is
     close to normal (Fisher, Metron 1, 1921; measured in docs/audit-duplicates.md), and the threshold is its quantile
     that FALSE_PAIRS of all films exceed. Duplicates hidden among them would pull mean and deviation up, so both come
     from the quartiles. Pairs from MOST on are no draws: a set that is there twice over tells what it would tell alone.
+    Films of one patient tell theirs in the same way, and it is never less than the one for different patients.
 
     Args:
         looks: of the films.
         near: pairs of them.
-        groups: each film's.
+        apart: whether the films of each pair are of different patients.
         seed: of the sample.
     """
-    if len(np.unique(groups)) < FEWEST_GROUPS:
+    draws = _best(looks, near.take(apart), seed, MOST)
+    siblings = _told(_best(looks, near.take(~apart), seed, SIBLINGS_MOST), len(looks.films))
+    told = _told(draws, len(looks.films))
+    if told is None:
         return Threshold(USUAL, "usual")
-    best = _best_of_others(looks, near, groups, seed)
-    if len(best) < FEWEST_GROUPS:
-        return Threshold(USUAL, "usual")
-    low, middle, high = np.quantile(np.arctanh(np.clip(best, -0.9999, 0.9999)), [0.25, 0.5, 0.75])
-    spread = (high - low) / (NORMAL.inv_cdf(0.75) - NORMAL.inv_cdf(0.25))
-    told = float(np.tanh(middle + spread * NORMAL.inv_cdf(1 - FALSE_PAIRS / len(looks.films))))
     source: Source = "least" if told < LEAST else "most" if told > MOST else "films"
-    return Threshold(float(np.clip(told, LEAST, MOST)), source, told, len(best))
+    agreement = float(np.clip(told, LEAST, MOST))
+    of_siblings = SIBLINGS_USUAL if siblings is None else float(np.clip(siblings, agreement, SIBLINGS_MOST))
+    return Threshold(agreement, source, told, len(draws), of_siblings)
 
 
-def _best_of_others(looks: Looks, near: Candidates, groups: NDArray[Any], seed: int) -> NDArray[np.float32]:
-    """Return the best agreement below MOST of some films with films of other groups."""
+def _told(draws: NDArray[np.float32], films: int) -> float | None:
+    """Return the agreement that FALSE_PAIRS of so many films exceed, by draws of it; None where they are too few."""
+    if len(draws) < FEWEST:
+        return None
+    low, middle, high = np.quantile(np.arctanh(np.clip(draws, -0.9999, 0.9999)), [0.25, 0.5, 0.75])
+    spread = (high - low) / (NORMAL.inv_cdf(0.75) - NORMAL.inv_cdf(0.25))
+    return float(np.tanh(middle + spread * NORMAL.inv_cdf(1 - FALSE_PAIRS / films)))
+
+
+def _best(looks: Looks, near: Candidates, seed: int, most: float) -> NDArray[np.float32]:
+    """Return the best agreement below `most` of each of some films in its pairs."""
     sampled = np.zeros(len(looks.films), np.bool_)
     sampled[np.random.Generator(np.random.Philox(key=seed)).permutation(len(sampled))[:SAMPLE]] = True
-    apart = groups[near.first] != groups[near.second]
-    near = near.take(apart & (sampled[near.first] | sampled[near.second]))
+    near = near.take(sampled[near.first] | sampled[near.second])
     promising = laid(looks, near, thorough=True, coarse=True).agreement
     film = np.where(sampled[near.first], near.first, near.second)
     order = np.lexsort((-promising, film))
@@ -209,7 +224,7 @@ def _best_of_others(looks: Looks, near: Candidates, groups: NDArray[Any], seed: 
     tried = order[rank < TRIED]
     found = laid(looks, near.take(tried), thorough=True).agreement
     best = np.full(len(looks.films), -1, np.float32)
-    np.maximum.at(best, film[tried], np.where(found < MOST, found, -1))
+    np.maximum.at(best, film[tried], np.where(found < most, found, -1))
     return best[best > -1]
 
 

@@ -107,7 +107,7 @@ def nearest(films: Numbers, others: Numbers) -> NDArray[np.int64]:
     return np.unique(pairs[:, 0].astype(np.int64) * number + pairs[:, 1])
 
 
-def _remember(  # noqa: PLR0917 - both directions of the same pairs
+def _remember(
     likeness: Numbers,
     partner: NDArray[np.int32],
     film: NDArray[np.int64],

@@ -121,6 +121,8 @@ def audited() -> Callable[..., AuditedRow]:
             "jpeg_quality": 75,
             "exact_duplicate_of": None,
             "near_duplicate_of": None,
+            "near_duplicate_how": None,
+            "near_similarity": None,
             "delivered_split": None,
             "crop_lost": 0.0,
             "pad_added": 0.0,
