@@ -168,7 +168,12 @@ def test_no_film_is_decoded_again_but_those_that_look_the_same(audited: Audited)
     asked: list[tuple[str, str]] = []
     levels = levels_of(noise(0), noise(0), noise(1), noise(1)[:, ::-1], noise(2))
     rows = AUDITED.table([audited(name) for name in "abcde"])
-    mark_near_duplicates(rows, levels, lambda pairs: asked.extend(pairs) or [True] * len(pairs))
+
+    def same(pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        asked.extend(pairs)
+        return [True] * len(pairs)
+
+    mark_near_duplicates(rows, levels, same)
     assert asked == [("b", "a")]
 
 

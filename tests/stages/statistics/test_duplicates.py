@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def chests() -> list[Image.Image]:
 
 # --- what is found ---------------------------------------------------------------------------------------------
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "recompressed": lambda film: recompressed(film, 30),
     "resized": lambda film: film.resize((150, 150)),
     "squeezed": lambda film: film.resize((230, 180)),
