@@ -43,6 +43,10 @@ Flag = Literal[
     "black_border",
     "burnt_in",
 ]
+NearKind = Literal["same_pixels", "recompressed", "resized", "grey_levels", "cropped", "flipped", "linked"]
+NEAR_KINDS: tuple[NearKind, ...] = (
+    *("same_pixels", "recompressed", "resized", "grey_levels", "cropped", "flipped", "linked"),
+)
 Scalar = float | bool
 
 SHA256 = r"^[0-9a-f]{64}$"
@@ -117,6 +121,17 @@ class AuditedRow(FilmRow):
     near_duplicate_of: Annotated[
         str | None,
         Column("path of a film that shows the same radiograph in other bytes; both stay in the set"),
+    ]
+    near_duplicate_how: Annotated[
+        NearKind | None,
+        Column(
+            "what tells it from that film: same_pixels: the bytes alone; recompressed; resized; grey_levels: other "
+            "brightness, contrast or gamma; cropped; flipped left to right; of several, the last of these; linked: "
+            "like it through a third film"
+        ),
+    ]
+    near_similarity: Annotated[
+        float | None, Column("correlation of both films' details, laid over one another", low=-1, high=1)
     ]
     delivered_split: Annotated[DeliveredSplit | None, Column("the split that the folder or the CSV names")]
     crop_lost: Annotated[float | None, Column("share of the film's area that the 2020 crop cuts away", low=0, high=1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -23,7 +23,7 @@ from stages import nih, paths
 from stages.ahead import Ahead
 from stages.auditing import census, checks, pictured
 from stages.auditing import summary as audit_summary
-from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing.duplicates import mark_near_duplicates, said, set_duplicates_aside, warn_of_groups_in_test
 from stages.auditing.quality import flagged
 from stages.auditing.rows import Examined, classified, film_row
 from stages.auditing.sample import Sample, drawn
@@ -36,7 +36,8 @@ from stages.films.specimen import Aim, specimen
 from stages.labels import Labels, LabelSource, choose
 from stages.memory import give_back
 from stages.pictures import addresses, raw_pictures
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
+from stages.statistics.duplicates import Threshold
 
 PATIENT_KEY = "CXR_PATIENT_KEY"  # the variable that holds the key of the hash that stands for a patient
 ROWS_AT_ONCE = 1024  # objects, before they become columns
@@ -258,13 +259,28 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
         classes = params.classes or labels.classes or tuple(sorted(found))
         rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
         give_back()  # what the rows were made from
-        rows, threshold = mark_near_duplicates(rows, thumbnails)
+        rows, threshold = mark_near_duplicates(rows, thumbnails, partial(_same_pixels, raw=raw, machine=machine))
         rows, flags = flagged(rows, thumbnails)
     give_back()  # the search's blocks
     facts = _facts(raw, root, labels, rows, classes, threshold) | {"quality": flags}
     told = params.model_dump(mode="json", exclude=set(GATE))
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=told, facts=facts))
     return rows, facts, sample
+
+
+def _same_pixels(pairs: Sequence[tuple[str, str]], *, raw: Path, machine: Machine) -> Iterable[bool]:
+    """Return whether the films of each pair of paths show the same grey levels, all of them."""
+    return machine.fan_out(partial(same_pixels, raw=raw), pairs, unit="pairs", total=len(pairs)) if pairs else ()
+
+
+def same_pixels(pair: tuple[str, str], *, raw: Path) -> bool:
+    """Return whether the films at two paths show the same grey levels; one that is gone by now shows none."""
+    begin(pair[0])
+    try:
+        one, other = (decode.decode(source.read(raw / path))[1] for path in pair)
+    except (source.SourceError, decode.DecodeError):
+        return False
+    return one.size == other.size and one.tobytes() == other.tobytes()
 
 
 def run(params: AuditParams, root: Root, machine: Machine) -> Report:
@@ -276,7 +292,7 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
 
 
 def _facts(
-    raw: Path, root: Root, labels: Labels, rows: pa.Table, classes: Sequence[str], threshold: float
+    raw: Path, root: Root, labels: Labels, rows: pa.Table, classes: Sequence[str], threshold: Threshold
 ) -> dict[str, Any]:
     inside = raw.resolve().is_relative_to(root.resolve())
     return {
@@ -286,7 +302,9 @@ def _facts(
         "label_source_reason": labels.reason,
         "group_source": labels.group_reason + ("" if labels.source == "nih" else _by_tags(rows)),
         "beside": sorted(labels.beside),
-        "near_threshold": round(threshold, 6),
+        "near_threshold": round(threshold.agreement, 6),
+        "near_threshold_siblings": round(threshold.siblings, 6),
+        "near_threshold_source": said(threshold),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 
@@ -11,12 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from manifests.rows import AUDITED, AuditedRow
+from manifests.rows import AUDITED, NEAR_KINDS, AuditedRow
 from stages.columns import put, where_ok, with_columns
 from stages.statistics import duplicates
 from stages.statistics.splits import linked
 
 ROWS_AT_ONCE = 1024  # objects, before they become columns again
+OTHER_GREY_LEVELS = 4.0  # mean difference; recompressing and resizing come to 3.3, brightness and gamma to 5 and more
+CROPPED = 0.013  # of a side: a border that moved so far was cut; resizing comes to 0.008, a crop of 2 % to 0.02
+SIMILARITY_DIGITS = 4
+
+SamePixels = Callable[[Sequence[tuple[str, str]]], Iterable[bool]]
 
 
 def set_duplicates_aside(rows: pa.Table) -> pa.Table:
@@ -71,7 +76,9 @@ def warn_of_groups_in_test(rows: pa.Table) -> pa.Table:
     return with_columns(rows, warning=pc.if_else(warned, with_text, warning))
 
 
-def mark_near_duplicates(rows: pa.Table, thumbnails: duplicates.Thumbnails) -> tuple[pa.Table, float]:
+def mark_near_duplicates(
+    rows: pa.Table, thumbnails: duplicates.Thumbnails, same_pixels: SamePixels
+) -> tuple[pa.Table, duplicates.Threshold]:
     """Return the rows with near duplicates pointing to the first film of their kind, and the threshold.
 
     Films that resemble one another through a third are of one kind: so whoever links each film to the one it
@@ -80,13 +87,55 @@ def mark_near_duplicates(rows: pa.Table, thumbnails: duplicates.Thumbnails) -> t
     Args:
         rows: in the order of their paths.
         thumbnails: of each row.
+        same_pixels: tells whether the films of pairs of paths show the same levels, pixel by pixel.
     """
     films = np.flatnonzero(where_ok(rows))
-    vectors = duplicates.Descriptors(thumbnails, films)
+    looks = duplicates.Looks.of(thumbnails, films)
     groups = rows.column("group_id").take(films).combine_chunks().dictionary_encode().indices.to_numpy()
-    found = duplicates.calibrated_threshold(vectors, groups)
-    threshold = duplicates.LEAST if found is None else found
-    first = linked(len(films), duplicates.pairs_above(vectors, threshold))
-    same = np.flatnonzero(first != np.arange(len(films)))
-    twins = rows.select(["path"]).take(films[first[same]]).rename_columns(["near_duplicate_of"])
-    return put(rows, films[same], twins, "near_duplicate_of"), threshold
+    found = duplicates.twins(looks, groups)
+    first = linked(len(films), zip(found.pairs.first.tolist(), found.pairs.second.tolist(), strict=True))
+    twin = np.flatnonzero(first != np.arange(len(films)))
+    told = duplicates.difference(looks, first[twin], twin)
+    ones, others = (rows.select(["path", "width", "height"]).take(films[at]) for at in (twin, first[twin]))
+    resized = ~np.asarray(pc.and_(*(pc.equal(ones.column(of), others.column(of)) for of in ("width", "height"))))
+    kinds = _kinds(told, resized, found.threshold)
+    maybe = np.flatnonzero(told.same & ~resized)
+    paths = [table.column("path").take(maybe).to_pylist() for table in (ones, others)]
+    alike = np.fromiter(same_pixels(list(zip(*paths, strict=True))), np.bool_, len(maybe))
+    kinds[maybe[alike]] = NEAR_KINDS.index("same_pixels")
+    marks = {
+        "near_duplicate_of": others.column("path"),
+        "near_duplicate_how": pa.array(NEAR_KINDS, pa.string()).take(pa.array(kinds)),
+        "near_similarity": pa.array(np.round(told.agreement.astype(np.float64), SIMILARITY_DIGITS)),
+    }
+    return put(rows, films[twin], pa.table(marks), *marks), found.threshold
+
+
+def _kinds(
+    told: duplicates.Difference, resized: NDArray[np.bool_], threshold: duplicates.Threshold
+) -> NDArray[np.int8]:
+    """Return what tells each film from the first of its kind, as a place in NEAR_KINDS: of several things, the last."""
+    holds = {
+        "resized": resized,
+        "grey_levels": told.grey > OTHER_GREY_LEVELS,
+        "cropped": told.border > CROPPED,
+        "flipped": told.mirrored,
+        "linked": told.agreement < threshold.agreement,
+    }
+    kinds = np.full(len(resized), NEAR_KINDS.index("recompressed"), np.int8)
+    for kind in NEAR_KINDS:
+        if kind in holds:
+            kinds[holds[kind]] = NEAR_KINDS.index(kind)
+    return kinds
+
+
+def said(threshold: duplicates.Threshold) -> str:
+    """Return how the threshold was found, as a sentence without its full stop."""
+    if threshold.told is None:
+        return "too few patients to tell it: a usual value, from 5,840 chest films"
+    told = f"{threshold.told:.3f} as told by what {threshold.films:,} films have in common with other patients' at most"
+    return {
+        "films": told,
+        "least": f"never less, here {told}",
+        "most": f"never more, here {told}",
+    }[threshold.source]

@@ -68,6 +68,8 @@ def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> Audit
         file_bytes=examined.file_bytes,
         exact_duplicate_of=None,
         near_duplicate_of=None,
+        near_duplicate_how=None,
+        near_similarity=None,
         delivered_split=named.delivered_split,
         warning=_warning(path, examined.header),
         **_measures(examined, frame),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from manifests.rows import Flag
+from manifests.rows import Flag, NearKind
 from stages.told import Share, Told
 
 Split = Literal["train", "val", "test", "none"]
@@ -337,19 +337,55 @@ class Pictures(Told):
     levels: dict[Split, dict[str, Levels]] = Field(description="By delivered split and class.")
 
 
-class Pair(Told):
-    """A film, and another that it shows the same as."""
+class Twin(Told):
+    """How a film resembles the one that it points to; null where it points to none."""
 
     path: str
+    how: NearKind | Literal["same_bytes"] | None
+    similarity: float | None = Field(description="Correlation of both films' details; null for the same bytes.")
+
+
+class Pair(Twin):
+    """A film, and another that it shows the same as."""
+
     of: str
+
+
+class TwinShown(Twin):
+    """A film of a radiograph that is there more than once."""
+
+    label: str | None
+    delivered_split: Literal["train", "val", "test"] | None
+
+
+class Radiograph(Told):
+    """Films that show one radiograph."""
+
+    conflicts: list[Literal["label", "delivered_split", "patient"]] = Field(description="What its films disagree in.")
+    number: int = Field(ge=2, description="Its films.")
+    films: list[TwinShown] = Field(description="Some of them, in the order of their paths.")
+
+
+class TwinConflicts(Told):
+    """Radiographs whose films disagree."""
+
+    label: Count
+    delivered_split: Count
+    patient: Count = Field(description="By name two patients, held together by the split all the same.")
 
 
 class Duplicates(Told):
     """Films that are there more than once."""
 
-    exact: Count
-    near: Count
-    near_threshold: float = Field(description="Correlation of thumbnails from which films are near duplicates.")
+    exact: int = Field(ge=0, description="Files with the bytes of another, set aside.")
+    near: int = Field(ge=0, description="Films that show the radiograph of another in other bytes.")
+    near_by_kind: dict[NearKind, Count] = Field(description="By what tells them from that film.")
+    near_threshold: float = Field(description="Correlation of details from which films show one radiograph.")
+    near_threshold_siblings: float = Field(description="As near_threshold, for two films of one patient.")
+    near_threshold_source: str = Field(description="How it was found.")
+    radiographs: int = Field(ge=0, description="That are there more than once, in whatever bytes.")
+    conflicts: TwinConflicts
+    groups: list[Radiograph] = Field(description="The first to look at: conflicts first, then the most films.")
     examples: list[Pair]
 
 
@@ -382,6 +418,8 @@ class Audit(Told):
     group_source: str
     beside: list[str] = Field(description="Files of the folder that tell of films, and are none.")
     near_threshold: float = Field(description="As in `duplicates`.")
+    near_threshold_siblings: float = Field(description="As in `duplicates`.")
+    near_threshold_source: str = Field(description="As in `duplicates`.")
     frame: Size = Field(description="The frame that normalization is judged by.")
     policy: PolicyName = Field(description="How films came into it where they were searched for shortcuts.")
     files: Count

@@ -18,6 +18,7 @@ from stages.auditing.groups import groups
 from stages.auditing.quality import quality
 from stages.auditing.sample import Sample
 from stages.auditing.shortcuts import shortcuts
+from stages.auditing.twins import duplicates
 from stages.columns import ok_rows, set_aside, tallied, where_ok
 from stages.films.specimen import Aim
 
@@ -44,7 +45,7 @@ def summarize(
         **borders(films),
         **shortcuts(films, sample),
         **quality(films, facts),
-        "duplicates": _duplicates(rows, facts),
+        "duplicates": duplicates(rows, facts),
         "set_aside_films": _examples(rows.select(["path", "status", "reason"]), pc.invert(where_ok(rows))),
     }
 
@@ -61,20 +62,8 @@ def lines(rows: pa.Table, facts: Mapping[str, Any]) -> list[str]:
     text += [f"{n:,} films: {warning}" for warning, n in _warnings(rows).items()]
     near = len(rows) - rows.column("near_duplicate_of").null_count
     if near:
-        text.append(f"{near:,} films are near duplicates (correlation at least {facts['near_threshold']:.4f})")
+        text.append(f"{near:,} films are near duplicates (details agree by {facts['near_threshold']:.3f} or more)")
     return text
-
-
-def _duplicates(rows: pa.Table, facts: Mapping[str, Any]) -> dict[str, Any]:
-    exact, near = rows.column("exact_duplicate_of"), rows.column("near_duplicate_of")
-    shown = rows.select(["path"]).append_column("of", pc.coalesce(exact, near))
-    examples = [*_examples(shown, pc.is_valid(exact)), *_examples(shown, pc.is_valid(near))]
-    return {
-        "exact": len(exact) - exact.null_count,
-        "near": len(near) - near.null_count,
-        "near_threshold": facts["near_threshold"],
-        "examples": examples[:EXAMPLES],
-    }
 
 
 def _examples(rows: pa.Table, which: pa.ChunkedArray) -> list[dict[str, Any]]:

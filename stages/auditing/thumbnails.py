@@ -11,7 +11,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
 
 PIXELS = SIDE * SIDE
 

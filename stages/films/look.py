@@ -8,7 +8,7 @@ FINE_SIDE = 256  # pixels; strokes of burnt-in letters are two of them wide
 SMALL_SIDE = 128  # pixels
 
 
-def reduced(image: Image.Image, *, side: int) -> Image.Image:
+def reduced(image: Image.Image, *, side: int = SMALL_SIDE) -> Image.Image:
     """Return the means of whole blocks of a film of mode L, `side` to twice as many pixels on its shorter side.
 
     A film that is smaller comes back as it is. Smoothing a film of a million pixels straight to 32 x 32 takes three

@@ -1,35 +1,38 @@
-"""Near duplicates: the same radiograph in other bytes, found by the correlation of thumbnails.
+"""Near duplicates: the same radiograph in other bytes, however it was compressed, resized, cropped or mirrored.
 
-Chest films all look alike, so a fixed threshold of a perceptual hash fails on them. Here the threshold comes
-from the films at hand: films of different patients tell how alike two films are that are not the same.
+Chest films all look alike, so a fixed threshold of a perceptual hash fails on them. Each film's nearest films are found
+by few numbers (`neighbours`), laid over it (`alignment`), and judged by how well their details agree then. How well
+details of different patients agree at most is told by the films at hand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from statistics import NormalDist
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SIDE = 32  # a thumbnail's height and width
-BLOCK = 2048  # films compared at once: a block of correlations takes 16 MB
-NEIGHBOURS = 1024  # films among which nearest ones are sought at once: 8 MB of correlations with the sample
-ROWS_AT_ONCE = 256  # films whose levels become vectors at once: 1 MB
-LEAST = 0.99  # below, a pair is never called the same radiograph, however unlike the other films are
-MOST = 0.998  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
-WAVES = 8  # frequencies each way by which pairs that cannot be near duplicates are told
-HALF_PRECISION = 2.0**-10  # how far two projections of length 1 at most may move apart, or together, by rounding
-ROUNDING = 1e-5  # of products of such vectors in single precision, and more
-FALSE_PAIRS = 0.5  # expected number of pairs of different patients above the threshold
+from stages.statistics.alignment import COARSE, LEVELS, SIDE, Fields, Laid, apart, details, laid_over, shrunk
+from stages.statistics.neighbours import Candidates, candidates, frequencies
 
+PIXELS = SIDE * SIDE
+ROWS_AT_ONCE = 512  # films that are looked at at once: 8 MB of levels and fields
+PAIRS_AT_ONCE = 256  # pairs laid over one another at once: 4 MB a field
+LEAST = 0.92  # below, a pair is never called the same radiograph, however unlike the other films are
+MOST = 0.95  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
+USUAL = 0.92  # where the films do not tell; among 5,840 films of Kermany's, different ones reach 0.9
+SIBLINGS_MOST = 0.99  # as MOST, of two films of one patient
+SIBLINGS_USUAL = 0.98  # as USUAL; drawn patients, who stand as still as no child, reach 0.972
+FEWEST = 8  # patients, and films, that tell a threshold
+SAMPLE = 256  # films whose most similar ones of other groups tell the threshold
+TRIED = 3  # of each: the first may be a hidden duplicate
+FALSE_PAIRS = 0.01  # expected number of films, in the whole set, that reach the threshold with another patient's
+NORMAL = NormalDist()
+DEPTH = 40  # whole numbers of a coarse field per unit
 
-class Vectors(Protocol):
-    """Unit vectors of films whose products are correlations, some of them at a time; an array will do."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, films: Any, /) -> NDArray[np.float32]: ...
+Source = Literal["films", "least", "most", "usual"]
 
 
 class Thumbnails(Protocol):
@@ -40,142 +43,229 @@ class Thumbnails(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Descriptors:
-    """The vectors of thumbnails, made when they are asked for: at 50,000 films all of them take 200 MB.
+class Looks:
+    """What is compared of films.
 
     Attributes:
-        thumbnails: grey levels, shape (n, SIDE x SIDE).
+        thumbnails: of all films.
         films: the places of those that are compared.
+        lowest: (films, numbers) their lowest frequencies.
+        coarse: (films, 16, 16) their details in whole numbers: 256 bytes a film.
+        order: a number of each film's look, so that a pair is laid the same way round wherever its films stand.
     """
 
     thumbnails: Thumbnails
     films: NDArray[np.intp]
+    lowest: NDArray[np.float32]
+    coarse: NDArray[np.int8]
+    order: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, thumbnails: Thumbnails, films: NDArray[np.intp]) -> Looks:
+        """Look at some films, in passing over them once."""
+        side = COARSE.side
+        lowest = np.empty((len(films), frequencies(np.ones((1, side, side), np.float32)).shape[1]), np.float32)
+        coarse = np.empty((len(films), side, side), np.int8)
+        for at in range(0, len(films), ROWS_AT_ONCE):
+            some = slice(at, at + ROWS_AT_ONCE)
+            levels = thumbnails[films[some]]
+            lowest[some] = frequencies(shrunk(levels, side))
+            coarse[some] = np.rint(DEPTH * details(levels, side))
+        order = coarse.reshape(len(films), side * side) @ np.arange(side * side, dtype=np.int32)
+        return cls(thumbnails, films, lowest, coarse, order.astype(np.int64))
+
+    def levels(self, films: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the grey levels of some of the films."""
+        return self.thumbnails[self.films[films]]
+
+    def details(self, films: NDArray[np.intp], side: int) -> Fields:
+        """Return the details of some of the films."""
+        if side == COARSE.side:
+            return self.coarse[films].astype(np.float32)
+        return details(self.levels(films), side)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Pairs of films that are looked at, the film whose look comes first in the order laid under the other."""
+
+    looks: Looks
+    pairs: Candidates
 
     def __len__(self) -> int:
-        """Return how many films are compared."""
-        return len(self.films)
+        """Return how many pairs there are."""
+        return len(self.pairs)
 
-    def __getitem__(self, films: Any, /) -> NDArray[np.float32]:
-        """Return the vectors of some films; a blank film gives zeros and so correlates with nothing.
+    def details(self, pairs: NDArray[np.intp], side: int) -> tuple[Fields, Fields]:
+        """Return the details of both films of some pairs."""
+        one, other, mirrored = self.placed(pairs)
+        return self.looks.details(one, side), _mirrored(self.looks.details(other, side), mirrored)
 
-        Args:
-            films: a slice or an array of indices.
-        """
-        wanted = self.films[films]
-        vectors = np.empty((len(wanted), SIDE * SIDE), np.float32)
-        for at in range(0, len(wanted), ROWS_AT_ONCE):
-            some = slice(at, at + ROWS_AT_ONCE)
-            levels = self.thumbnails[wanted[some]].astype(np.float32)
-            levels -= levels.mean(axis=1, keepdims=True)
-            lengths = np.linalg.norm(levels, axis=1, keepdims=True)
-            np.divide(levels, np.where(lengths == 0, 1, lengths), out=vectors[some])
-        return vectors
+    def placed(self, pairs: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Return which film of some pairs lies below, which above, and whether that one is mirrored."""
+        first, second, order = self.pairs.first[pairs], self.pairs.second[pairs], self.looks.order
+        swapped = order[first] > order[second]
+        return np.where(swapped, second, first), np.where(swapped, first, second), self.pairs.mirrored[pairs]
 
 
-def calibrated_threshold(vectors: Vectors, groups: ArrayLike, *, seed: int = 0) -> float | None:
-    """Return the correlation above which pairs of different patients hardly ever come.
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The agreement from which two films show one radiograph.
 
-    Each film's nearest neighbour among the films of other groups is a draw of the largest of n correlations.
-    Duplicates hidden among them would pull a plain maximum up, so the tail is read off the middle: Fisher's
-    z = artanh(r) of nearest neighbours is fitted by a Gumbel distribution through its quartiles (extreme value
-    of a bounded number of bell-shaped draws), and the threshold lets FALSE_PAIRS of n films exceed it. A set that
-    is there twice over would still move the middle: so neighbours from MOST on are no draws.
+    Attributes:
+        agreement: itself.
+        source: whether the films told it (`films`), or told one below LEAST or above MOST, or could not (`usual`).
+        told: what the films told; None where they could not.
+        films: how many told it.
+        siblings: the agreement from which two films of one patient show one radiograph.
+    """
+
+    agreement: float
+    source: Source
+    told: float | None = None
+    films: int = 0
+    siblings: float = SIBLINGS_USUAL
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """Pairs of films that show one radiograph.
+
+    Attributes:
+        pairs: which.
+        threshold: from which agreement.
+        looked_at: how many pairs were laid over one another.
+    """
+
+    pairs: Candidates
+    threshold: Threshold
+    looked_at: int
+
+
+def twins(looks: Looks, groups: ArrayLike, *, seed: int = 0) -> Twins:
+    """Return the pairs of films that show one radiograph.
 
     Args:
-        vectors: of the films.
-        groups: each film's.
+        looks: of the films.
+        groups: each film's patient.
+        seed: of the sample that tells the threshold.
+    """
+    near = candidates(looks.lowest)
+    apart = np.asarray(groups)[near.first] != np.asarray(groups)[near.second]
+    few = len(np.unique(np.asarray(groups))) < FEWEST
+    threshold = Threshold(USUAL, "usual") if few else calibrated(looks, near, apart, seed=seed)
+    agreement = laid(looks, near).agreement
+    same = agreement >= np.where(apart, threshold.agreement, threshold.siblings)
+    return Twins(near.take(same), threshold, len(near))
+
+
+def laid(looks: Looks, pairs: Candidates, *, thorough: bool = False, coarse: bool = False) -> Laid:
+    """Return pairs laid over one another, some at a time.
+
+    Args:
+        looks: of the films.
+        pairs: of them.
+        thorough: whether none is told apart on the way.
+        coarse: whether the finest level is left out.
+    """
+    levels = LEVELS[:-1] if coarse else LEVELS
+    moves, agreement = np.empty((len(pairs), 4), np.float32), np.empty(len(pairs), np.float32)
+    for at in range(0, len(pairs), PAIRS_AT_ONCE):
+        some = slice(at, at + PAIRS_AT_ONCE)
+        found = laid_over(Looked(looks, pairs.take(some)), levels, thorough=thorough)
+        moves[some], agreement[some] = found.moves, found.agreement
+    return Laid(moves, agreement)
+
+
+def calibrated(looks: Looks, near: Candidates, apart: NDArray[np.bool_], *, seed: int = 0) -> Threshold:
+    """Return the agreement above which pairs of different patients hardly ever come, and two films of one patient.
+
+    The best agreement of a film with a film of another patient is a draw. Fisher's z = artanh(r) of the draws is
+    close to normal (Fisher, Metron 1, 1921; measured in docs/audit-duplicates.md), and the threshold is its quantile
+    that FALSE_PAIRS of all films exceed. Duplicates hidden among them would pull mean and deviation up, so both come
+    from the quartiles. Pairs from MOST on are no draws: a set that is there twice over tells what it would tell alone.
+    Films of one patient tell theirs in the same way, and it is never less than the one for different patients.
+
+    Args:
+        looks: of the films.
+        near: pairs of them.
+        apart: whether the films of each pair are of different patients.
         seed: of the sample.
-
-    Returns:
-        The threshold, from LEAST to MOST; None where there are too few groups to tell (below 8).
     """
-    if len(np.unique(groups)) < 8:
+    draws = _best(looks, near.take(apart), seed, MOST)
+    siblings = _told(_best(looks, near.take(~apart), seed, SIBLINGS_MOST), len(looks.films))
+    told = _told(draws, len(looks.films))
+    if told is None:
+        return Threshold(USUAL, "usual")
+    source: Source = "least" if told < LEAST else "most" if told > MOST else "films"
+    agreement = float(np.clip(told, LEAST, MOST))
+    of_siblings = SIBLINGS_USUAL if siblings is None else float(np.clip(siblings, agreement, SIBLINGS_MOST))
+    return Threshold(agreement, source, told, len(draws), of_siblings)
+
+
+def _told(draws: NDArray[np.float32], films: int) -> float | None:
+    """Return the agreement that FALSE_PAIRS of so many films exceed, by draws of it; None where they are too few."""
+    if len(draws) < FEWEST:
         return None
-    nearest = nearest_other_group(vectors, groups, seed=seed)
-    z = np.arctanh(np.clip(nearest, -0.999999, 0.999999))
-    low, high = np.quantile(z, [0.25, 0.75])
-    # quartiles of the standard Gumbel: -ln(-ln q)
-    spread = (high - low) / (-np.log(-np.log(0.75)) + np.log(-np.log(0.25)))
-    middle = low + spread * np.log(-np.log(0.25))
-    tail = FALSE_PAIRS / len(nearest)
-    return float(np.clip(np.tanh(middle - spread * np.log(-np.log1p(-tail))), LEAST, MOST))
+    low, middle, high = np.quantile(np.arctanh(np.clip(draws, -0.9999, 0.9999)), [0.25, 0.5, 0.75])
+    spread = (high - low) / (NORMAL.inv_cdf(0.75) - NORMAL.inv_cdf(0.25))
+    return float(np.tanh(middle + spread * NORMAL.inv_cdf(1 - FALSE_PAIRS / films)))
 
 
-def nearest_other_group(vectors: Vectors, groups: ArrayLike, *, seed: int, sample: int = 2000) -> NDArray[np.float32]:
-    """Return the largest correlation below MOST with a film of another group, of at most `sample` films."""
-    of_film = np.asarray(groups)
-    chosen = np.random.Generator(np.random.Philox(key=seed)).permutation(len(of_film))[:sample]
-    nearest = np.full(len(chosen), -1.0, np.float32)
-    sampled = vectors[chosen]
-    for start in range(0, len(of_film), NEIGHBOURS):
-        block = slice(start, start + NEIGHBOURS)
-        correlation = sampled @ vectors[block].T
-        correlation[of_film[chosen][:, None] == of_film[block][None, :]] = -1
-        correlation[correlation >= MOST] = -1
-        nearest = np.maximum(nearest, correlation.max(axis=1))
-        del correlation  # or it would be there until the next is
-    return nearest
+def _best(looks: Looks, near: Candidates, seed: int, most: float) -> NDArray[np.float32]:
+    """Return the best agreement below `most` of each of some films in its pairs."""
+    sampled = np.zeros(len(looks.films), np.bool_)
+    sampled[np.random.Generator(np.random.Philox(key=seed)).permutation(len(sampled))[:SAMPLE]] = True
+    near = near.take(sampled[near.first] | sampled[near.second])
+    promising = laid(looks, near, thorough=True, coarse=True).agreement
+    film = np.where(sampled[near.first], near.first, near.second)
+    order = np.lexsort((-promising, film))
+    rank = np.arange(len(order)) - np.searchsorted(film[order], film[order])
+    tried = order[rank < TRIED]
+    found = laid(looks, near.take(tried), thorough=True).agreement
+    best = np.full(len(looks.films), -1, np.float32)
+    np.maximum.at(best, film[tried], np.where(found < most, found, -1))
+    return best[best > -1]
 
 
-def pairs_above(vectors: Vectors, threshold: float) -> Iterator[tuple[int, int]]:
-    """Yield the pairs (first, second), first < second, whose correlation reaches the threshold.
+def _mirrored(fields: Fields, which: NDArray[np.bool_]) -> Fields:
+    """Return fields, some of them mirrored left to right."""
+    return np.where(which[:, None, None], fields[:, :, ::-1], fields)
 
-    All pairs are looked at, most of them in few dimensions alone: of unit vectors a and b and their projections Pa
-    and Pb, a.b = 1 - |a - b|^2 / 2 <= 1 - |Pa - Pb|^2 / 2, so that a pair whose projections lie far apart cannot
-    reach the threshold. No pair is missed for it.
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What tells one film of each pair from the other.
+
+    Attributes:
+        agreement: correlation of details.
+        mirrored: whether one is mirrored.
+        border: the farthest that a border moved, as a share of the side.
+        grey: mean difference in grey levels where both show film.
+        same: whether the thumbnails are the same, level by level.
     """
-    low, half = _projections(vectors)
-    slack = HALF_PRECISION * np.sqrt(2 * max(0.0, 1 - threshold)) + ROUNDING  # (d + e)^2 / 2 = d^2 / 2 + d e + ...
-    for start in range(0, len(vectors), BLOCK):
-        left = _joined(low[start : start + BLOCK], half[start : start + BLOCK], 1)
-        for other in range(start, len(vectors), BLOCK):
-            right = _joined(low[other : other + BLOCK], 1, half[other : other + BLOCK])
-            bound = left @ right.T  # -|Pa - Pb|^2 / 2
-            likely = np.argwhere(bound >= threshold - 1 - slack) + np.array([start, other])
-            likely = likely[likely[:, 0] < likely[:, 1]]
-            del bound  # as above
-            for some in range(0, len(likely), BLOCK):
-                pairs = likely[some : some + BLOCK]
-                yield from map(tuple, pairs[_correlations(vectors, pairs) >= threshold].tolist())
+
+    agreement: NDArray[np.float32]
+    mirrored: NDArray[np.bool_]
+    border: NDArray[np.float32]
+    grey: NDArray[np.float32]
+    same: NDArray[np.bool_]
 
 
-def _correlations(vectors: Vectors, pairs: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Return the correlation of each pair; each film's vector is made once."""
-    films, place = np.unique(pairs, return_inverse=True)
-    known = vectors[films]
-    one, other = known[place.reshape(pairs.shape).T]
-    return np.asarray(np.einsum("ij,ij->i", one, other), np.float32)
-
-
-def _projections(vectors: Vectors) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """Return the vectors in few dimensions, shape (films, WAVES x WAVES), and -1/2 of their squared lengths.
-
-    Projected is on the lowest frequencies of the cosine transform, where the energy of smooth films lies. They are
-    what the search holds of each film, 132 bytes, since half precision will do for a bound.
-    """
-    waves = _low_frequencies()
-    low = np.empty((len(vectors), len(waves)), np.float16)
-    half = np.empty(len(vectors), np.float32)
-    for at in range(0, len(vectors), BLOCK):
-        low[at : at + BLOCK] = vectors[at : at + BLOCK] @ waves.T
-        rounded = low[at : at + BLOCK].astype(np.float32)
-        half[at : at + BLOCK] = -0.5 * np.einsum("ij,ij->i", rounded, rounded)
-    return low, half
-
-
-def _joined(low: NDArray[np.float16], one: Any, other: Any) -> NDArray[np.float32]:
-    """Return projections with two numbers behind each."""
-    joined = np.empty((len(low), low.shape[1] + 2), np.float32)
-    joined[:, :-2], joined[:, -2], joined[:, -1] = low, one, other
-    return joined
-
-
-def _low_frequencies() -> NDArray[np.float32]:
-    """Return the WAVES x WAVES lowest frequencies of a thumbnail's cosine transform, orthonormal, one a row.
-
-    DCT-II (Ahmed, Natarajan and Rao, IEEE Transactions on Computers C-23, 1974).
-    """
-    frequency, place = np.arange(WAVES)[:, None], np.arange(SIDE)[None, :]
-    waves = np.cos(np.pi * frequency * (2 * place + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
-    waves[0] /= np.sqrt(2)
-    return np.asarray(np.kron(waves, waves), np.float32)
+def difference(looks: Looks, first: NDArray[np.intp], second: NDArray[np.intp]) -> Difference:
+    """Return what tells the first film of each pair from the second, laid over one another the way that fits better."""
+    ways = [Candidates(first, second, np.full(len(first), mirrored)) for mirrored in (False, True)]
+    plain, mirrored = (laid(looks, way, thorough=True, coarse=True).agreement for way in ways)
+    pairs = Candidates(first, second, mirrored > plain)
+    found = laid(looks, pairs, thorough=True)
+    stretch, shift = found.moves[:, ::2], found.moves[:, 1::2]
+    border = (np.abs(stretch) + np.abs(shift)).max(axis=1) / 2  # of +-stretch + shift, the larger; half sides
+    grey, same = np.empty(len(pairs), np.float32), np.empty(len(pairs), np.bool_)
+    for at in range(0, len(pairs), PAIRS_AT_ONCE):
+        some = np.arange(at, min(at + PAIRS_AT_ONCE, len(pairs)))
+        one, other, turned = Looked(looks, pairs).placed(some)
+        below, above = looks.levels(one), looks.levels(other)
+        same[some] = (below == above).all(axis=1) & ~turned
+        squares = (levels.reshape(-1, SIDE, SIDE).astype(np.float32) for levels in (below, above))
+        grey[some] = apart(next(squares), _mirrored(next(squares), turned), found.moves[some])
+    return Difference(found.agreement, pairs.mirrored, border, grey, same)

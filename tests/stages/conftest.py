@@ -129,6 +129,8 @@ def audited() -> Callable[..., AuditedRow]:
             "windowing": None,
             "exact_duplicate_of": None,
             "near_duplicate_of": None,
+            "near_duplicate_how": None,
+            "near_similarity": None,
             "delivered_split": None,
             "crop_lost": 0.0,
             "pad_added": 0.0,

@@ -25,7 +25,7 @@ from stages import audit, normalize, paths
 from stages.auditing.schema import Audit
 from stages.contract import Machine, StageError
 from stages.films.frame import Gray
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
 
 Draw = Callable[..., Gray]
 Encoded = Callable[..., bytes]

@@ -25,7 +25,7 @@ from stages.contract import Machine, Made
 from stages.films.frame import Frame
 from stages.labels import Named
 from stages.patients import clusters_of
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
 from stages.statistics.splits import draw_number, draw_share, gathered, rounded_share
 
 Audited = Callable[..., AuditedRow]

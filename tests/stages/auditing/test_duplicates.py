@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from manifests.rows import AUDITED, AuditedRow
 from stages.auditing import duplicates as audit_duplicates
+from stages.auditing import twins
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
 
 Audited = Callable[..., AuditedRow]
 
@@ -114,21 +116,126 @@ def test_groups_in_train_and_test_are_warned_of(audited: Audited) -> None:
 # --- near duplicates -------------------------------------------------------------------------------------------
 
 
+def levels_of(*films: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.stack([np.clip(128 + 40 * film, 0, 255).astype(np.uint8).reshape(-1) for film in films])
+
+
+def noise(seed: int) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(size=(SIDE, SIDE))
+
+
+def marked(rows: Sequence[AuditedRow], levels: NDArray[np.uint8], *, same: bool = False) -> list[AuditedRow]:
+    """Return the rows as they are marked; pixels that look alike are the same, or not."""
+    found, _ = mark_near_duplicates(AUDITED.table(rows), levels, lambda pairs: [same] * len(pairs))
+    return AUDITED.rows(found)
+
+
 def test_films_that_resemble_one_another_through_a_third_are_all_tied_to_the_first(audited: Audited) -> None:
-    # c lies between a and b: each resembles c at 0.9945, and they each other at 0.978 only
-    words = np.random.default_rng(0).normal(size=(2, SIDE * SIDE))
-    one, other = words - words.mean(axis=1, keepdims=True)
-    step = 0.105 * other * np.linalg.norm(one) / np.linalg.norm(other)
-    pixels = {
-        name: np.clip(128 + 40 * (one + sign * step), 0, 255).astype(np.uint8)
-        for name, sign in (("a", -1), ("b", 1), ("c", 0))
-    }
-    rows, _ = mark_near_duplicates(AUDITED.table([audited(name) for name in pixels]), np.stack([*pixels.values()]))
-    assert rows.column("near_duplicate_of").to_pylist() == [None, "a", "a"]
+    # c lies between a and b: each agrees with c by 0.94, and they with each other by 0.78 only
+    levels = levels_of(noise(0) - 0.35 * noise(1), noise(0) + 0.35 * noise(1), noise(0))
+    rows = marked([audited(name) for name in "abc"], levels)
+    assert [row.near_duplicate_of for row in rows] == [None, "a", "a"]
+    assert [row.near_duplicate_how for row in rows] == [None, "linked", "grey_levels"]
+    assert [row.near_similarity is None for row in rows] == [True, False, False]
+    assert rows[2].near_similarity == pytest.approx(0.94, abs=0.02)
 
 
 def test_only_usable_films_are_compared(audited: Audited) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, SIDE * SIDE).astype(np.uint8)
-    rows = AUDITED.table([audited("a", status="duplicate"), audited("b"), audited("c")])
-    marked, _ = mark_near_duplicates(rows, np.stack([pixels] * 3))
-    assert marked.column("near_duplicate_of").to_pylist() == [None, None, "b"]
+    levels = levels_of(*[noise(0)] * 3)
+    rows = marked([audited("a", status="duplicate"), audited("b"), audited("c")], levels)
+    assert [row.near_duplicate_of for row in rows] == [None, None, "b"]
+
+
+@pytest.mark.parametrize(
+    ("film", "told", "same", "kind"),
+    [
+        (noise(0), {}, True, "same_pixels"),
+        (noise(0), {}, False, "recompressed"),
+        (noise(0), {"width": 90}, True, "resized"),
+        (0.7 * noise(0), {}, True, "grey_levels"),
+        (noise(0)[:, ::-1], {}, True, "flipped"),
+        (0.7 * noise(0)[:, ::-1], {"width": 90}, True, "flipped"),
+    ],
+)
+def test_what_tells_a_film_from_its_twin_is_said(
+    audited: Audited, *, film: NDArray[np.float64], told: Mapping[str, Any], same: bool, kind: str
+) -> None:
+    _, other = marked([audited("a"), audited("b", **told)], levels_of(noise(0), film), same=same)
+    assert (other.near_duplicate_of, other.near_duplicate_how) == ("a", kind)
+
+
+def test_no_film_is_decoded_again_but_those_that_look_the_same(audited: Audited) -> None:
+    asked: list[tuple[str, str]] = []
+    levels = levels_of(noise(0), noise(0), noise(1), noise(1)[:, ::-1], noise(2))
+    rows = AUDITED.table([audited(name) for name in "abcde"])
+
+    def same(pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        asked.extend(pairs)
+        return [True] * len(pairs)
+
+    mark_near_duplicates(rows, levels, same)
+    assert asked == [("b", "a")]
+
+
+# --- figures ---------------------------------------------------------------------------------------------------
+
+FACTS = {"near_threshold": 0.92, "near_threshold_siblings": 0.98, "near_threshold_source": "so"}
+
+
+def figures(rows: Sequence[AuditedRow]) -> dict[str, Any]:
+    return twins.duplicates(AUDITED.table(rows), FACTS)
+
+
+def test_contradictions_are_counted_and_shown_first(audited: Audited) -> None:
+    near = {"near_duplicate_how": "cropped", "near_similarity": 0.97, "group_id": "p"}
+    rows = [
+        audited("a1", group_id="p"),
+        audited("a2", near_duplicate_of="a1", **near),
+        audited("b1", delivered_split="train", group_id="p"),
+        audited("b2", delivered_split="test", near_duplicate_of="b1", **near),
+        audited("c1", group_id="p"),
+        audited("c2", label="viral", near_duplicate_of="c1", **near),
+        audited("d1"),
+        audited("d2", status="duplicate", exact_duplicate_of="d1"),
+        audited("e1", status="label_conflict", film_id="0" * 64),
+        audited("e2", status="label_conflict", film_id="0" * 64, label="viral"),
+        audited("f"),
+    ]
+    found = figures(rows)
+    assert found["conflicts"] == {"label": 2, "delivered_split": 1, "patient": 2}
+    assert (found["radiographs"], found["near"], found["exact"]) == (5, 3, 1)
+    assert found["near_by_kind"] == {"cropped": 3}
+    shown = [("".join(film["path"] for film in group["films"]), group["conflicts"]) for group in found["groups"]]
+    assert shown == [
+        ("e1e2", ["label", "patient"]),
+        ("c1c2", ["label"]),
+        ("b1b2", ["delivered_split"]),
+        ("d1d2", ["patient"]),
+        ("a1a2", []),
+    ]
+    assert [film["how"] for film in found["groups"][3]["films"]] == [None, "same_bytes"]
+    assert [film["similarity"] for film in found["groups"][1]["films"]] == [None, 0.97]
+
+
+def test_films_that_are_the_same_by_bytes_and_by_looks_are_one_radiograph(audited: Audited) -> None:
+    rows = [
+        audited("a"),
+        audited("b", near_duplicate_of="a", near_duplicate_how="flipped", near_similarity=0.99),
+        audited("c", status="duplicate", exact_duplicate_of="b"),
+    ]
+    (group,) = figures(rows)["groups"]
+    assert (group["number"], [film["path"] for film in group["films"]]) == (3, ["a", "b", "c"])
+
+
+def test_of_many_copies_some_are_shown_and_each_label_among_them(audited: Audited) -> None:
+    near = {"near_duplicate_of": "00", "near_duplicate_how": "resized", "near_similarity": 0.99}
+    rows = [audited("00"), *(audited(f"{n:02d}", label="viral" if n == 30 else "normal", **near) for n in range(1, 31))]
+    (group,) = figures(rows)["groups"]
+    assert group["number"] == 31
+    assert [film["path"] for film in group["films"]] == ["00", "01", "02", "03", "04", "30"]
+
+
+def test_a_set_without_duplicates_has_figures_and_no_groups(audited: Audited) -> None:
+    found = figures([audited("a"), audited("b", status="truncated", film_id=None)])
+    assert (found["radiographs"], found["groups"], found["examples"]) == (0, [], [])
+    assert found["conflicts"] == {"label": 0, "delivered_split": 0, "patient": 0}

@@ -221,7 +221,38 @@ AUDIT: dict[str, Any] = {
     "extremes": {
         CLASSES[1]: {"widest": {"path": "<w>", "delivered_split": None, "width": 9, "height": 1, "bits_per_pixel": 0.5}}
     },
-    "duplicates": {"exact": 30, "near": 12, "near_threshold": 0.9987, "examples": [{"path": "a", "of": "<b>"}]},
+    "duplicates": {
+        "exact": 30,
+        "near": 12,
+        "near_by_kind": {"cropped": 10, "flipped": 2},
+        "near_threshold": 0.92,
+        "near_threshold_source": "never less, here <0.866>",
+        "radiographs": 41,
+        "conflicts": {"label": 1, "delivered_split": 0, "patient": 2},
+        "groups": [
+            {
+                "conflicts": ["label", "patient"],
+                "number": 2,
+                "films": [
+                    {
+                        "path": "a<b>.png",
+                        "label": CLASSES[0],
+                        "delivered_split": "test",
+                        "how": None,
+                        "similarity": None,
+                    },
+                    {
+                        "path": "c.png",
+                        "label": CLASSES[1],
+                        "delivered_split": None,
+                        "how": "flipped",
+                        "similarity": 0.97,
+                    },
+                ],
+            }
+        ],
+        "examples": [{"path": "a", "of": "<b>", "how": "cropped", "similarity": 0.96}],
+    },
     "set_aside_films": [{"path": "train/<x>.jpeg", "status": "truncated", "reason": "ends after 12 bytes"}],
     "films": [{"width": 1200 + 40 * n, "height": 900 + 25 * n, "label": CLASSES[n % 3]} for n in range(30)],
 }
