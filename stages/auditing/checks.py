@@ -11,26 +11,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from stages.auditing.quality import SENTENCES
 from stages.columns import set_aside
 from stages.contract import Params
 from stages.reporting import text
 
 ALL = "all"
-# Statuses of files that were films once, or should be; a text file beside the films is none of them.
-BROKEN = ("empty", "truncated", "undecodable", "unreadable", "too_large", "missing", "crashed", "timed_out")
+# Statuses of files that are, or should be, films and show none; a text file beside the films is none of them.
+BROKEN = (
+    "empty",
+    "truncated",
+    "undecodable",
+    "unreadable",
+    "unsupported",
+    "too_large",
+    "missing",
+    "crashed",
+    "timed_out",
+)
+SHOWS_NOTHING = ("blank",)
+ODD = tuple(SENTENCES)  # flags; letters are on most films and are nothing odd
 IMAGE_ENDINGS = r"(?i)\.(jpe?g|jpe|jfif|png|tiff?|bmp|dib|p[gpbn]m|webp|dcm|dicom)$"
 
 
 class Limits(Params):
     """How much of each is let pass: more, and the check fails."""
 
-    corrupt: int = Field(0, ge=0, description="Broken files: empty, cut off, undecodable, missing.")
+    corrupt: int = Field(0, ge=0, description="Files that cannot be used: empty, cut off, undecodable, blank, missing.")
     unlabelled: int = Field(0, ge=0, description="Films of no known class.")
     conflicts: int = Field(
         0, ge=0, description="Films whose class contradicts their folder or a film of the same bytes."
     )
     duplicates: int = Field(0, ge=0, description="Films that are there more than once, byte for byte or nearly.")
-    leakage: int = Field(0, ge=0, description="Patients, and radiographs, in the delivered test and outside it.")
+    leakage: int = Field(
+        0,
+        ge=0,
+        description="Patients in the delivered test and outside it, and radiographs in several delivered splits.",
+    )
+    quality: int = Field(0, ge=0, description="Films that lie askew, are badly exposed, or are unlike the others.")
     shortcuts: float = Field(
         0.8, ge=0.5, le=1, description="AUC with which file, border or traces may tell a class from the rest."
     )
@@ -57,12 +75,17 @@ class Check:
 def _corrupt(rows: pa.Table, _summary: Mapping[str, Any]) -> int:
     status, path = rows.column("status"), rows.column("path")
     foreign = pc.and_(pc.equal(status, "not_an_image"), pc.match_substring_regex(path, IMAGE_ENDINGS))
-    broken = pc.is_in(status, value_set=pa.array(BROKEN))
+    broken = pc.is_in(status, value_set=pa.array([*BROKEN, *SHOWS_NOTHING]))
     return int(pc.sum(pc.or_(foreign, broken)).as_py() or 0)
 
 
-def _with_status(status: str) -> Callable[[pa.Table, Mapping[str, Any]], int]:
-    return lambda rows, _summary: set_aside(rows.column("status")).get(status, 0)
+def _unlabelled(rows: pa.Table, _summary: Mapping[str, Any]) -> int:
+    return set_aside(rows.column("status")).get("unlabelled", 0)
+
+
+def _conflicts(rows: pa.Table, summary: Mapping[str, Any]) -> int:
+    near = int(summary["duplicates"]["conflicts"]["label"])
+    return set_aside(rows.column("status")).get("label_conflict", 0) + near
 
 
 def _duplicates(_rows: pa.Table, summary: Mapping[str, Any]) -> int:
@@ -70,7 +93,14 @@ def _duplicates(_rows: pa.Table, summary: Mapping[str, Any]) -> int:
 
 
 def _leakage(_rows: pa.Table, summary: Mapping[str, Any]) -> int:
-    return int(summary["groups"]["crossing_delivered_splits"])
+    crossing: int = summary["groups"]["crossing_delivered_splits"]
+    return crossing + int(summary["duplicates"]["conflicts"]["delivered_split"])
+
+
+def _quality(rows: pa.Table, _summary: Mapping[str, Any]) -> int:
+    flags = rows.column("flags").combine_chunks()
+    odd = pc.is_in(pc.list_flatten(flags), value_set=pa.array(ODD))
+    return len(pc.unique(pc.list_parent_indices(flags).filter(odd)))
 
 
 def _shortcuts(_rows: pa.Table, summary: Mapping[str, Any]) -> float | None:
@@ -91,11 +121,12 @@ def _shift(_rows: pa.Table, summary: Mapping[str, Any]) -> float | None:
 
 
 CHECKS = (
-    Check("corrupt", "set_aside", _corrupt, "files that are broken"),
-    Check("unlabelled", "set_aside", _with_status("unlabelled"), "films of no known class"),
-    Check("conflicts", "set_aside", _with_status("label_conflict"), "films whose class is contradicted"),
+    Check("corrupt", "set_aside", _corrupt, "files that cannot be used"),
+    Check("unlabelled", "set_aside", _unlabelled, "films of no known class"),
+    Check("conflicts", "duplicates", _conflicts, "films or radiographs of contradicting classes"),
     Check("duplicates", "duplicates", _duplicates, "films that are there already"),
-    Check("leakage", "patients", _leakage, "patients in the delivered test and outside it"),
+    Check("leakage", "patients", _leakage, "patients or radiographs in several delivered splits"),
+    Check("quality", "quality", _quality, "films that a person should look at"),
     Check("shortcuts", "shortcuts", _shortcuts, "AUC with which file, border or traces tell a class"),
     Check("shift", "shift", _shift, "AUC with which the test's films of a class are told from train's"),
 )

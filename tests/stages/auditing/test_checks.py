@@ -42,7 +42,7 @@ def test_a_limit_that_is_passed_fails_the_run_and_says_which(project: Path, mach
     (project / "data/raw/train/NORMAL/IM-0777-0001.jpeg").write_bytes(b"")
     report = audit.run(audit.AuditParams(fail_on=fail_on), project, machine)
     assert report.failed
-    assert "corrupt: 1 files that are broken, limit 0" in report.verdict
+    assert "corrupt: 1 files that cannot be used, limit 0" in report.verdict
     assert (project / paths.AUDIT_PAGE).is_file()
 
 
