@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from manifests.rows import DeliveredSplit, Status
 from stages.contract import StageError
+from stages.films import identity
 
 LabelSource = Literal["auto", "kermany", "folder", "csv", "nih"]
 SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
@@ -42,6 +43,22 @@ LONGEST_NAME = 255  # letters of a class or a group: as many as a folder's name 
 LARGEST_CSV = 100_000_000  # bytes; a million films of 100 bytes a line
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 KERMANY_FOLDERS = {"NORMAL": {"normal"}, "PNEUMONIA": {"bacterial", "viral"}}
+
+
+@dataclass(frozen=True, slots=True)
+class CsvNames:
+    """What a CSV calls the columns `path`, `label`, `group` and `split`.
+
+    Attributes:
+        names: its names for them, where they are others; a group of another name is a patient's id, and is hashed.
+        key: of the hash.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    key: bytes = b""
+
+
+OWN_NAMES = CsvNames()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +228,15 @@ def matched_group(pattern: re.Pattern[str] | None, path: str, label: str) -> str
     return "/".join(part or "" for part in found.groups()) if found.groups() else found.group() or label
 
 
-def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: str, group_pattern: str) -> Labels:
+def choose(
+    source: LabelSource,
+    paths: Sequence[str],
+    raw: Path,
+    *,
+    labels_csv: str,
+    group_pattern: str,
+    called: CsvNames = OWN_NAMES,
+) -> Labels:
     """Return the way to name films: the one asked for, or the first of csv, kermany, folder that fits.
 
     Raises:
@@ -219,7 +244,7 @@ def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: 
     """
     pattern = re.compile(group_pattern) if group_pattern else None
     if source == "csv" or (source == "auto" and (raw / labels_csv).is_file()):
-        return replace(read_csv(raw / labels_csv, pattern), beside=(labels_csv,))
+        return replace(read_csv(raw / labels_csv, pattern, called), beside=(labels_csv,))
     # hidden files do not vote: a zip packed on a Mac holds a `._name` beside every name
     names = [path for path in paths if not PurePosixPath(path).name.startswith(".")]
     matching = sum(kermany_name(path) is not None for path in names)
@@ -231,8 +256,8 @@ def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: 
     return FolderLabels(f"folder names: {why}", pattern)
 
 
-def read_csv(path: Path, pattern: re.Pattern[str] | None) -> CsvLabels:
-    """Return the labels of a CSV of `path,label[,group][,split]`.
+def read_csv(path: Path, pattern: re.Pattern[str] | None, called: CsvNames = OWN_NAMES) -> CsvLabels:
+    """Return the labels of a CSV of `path,label[,group][,split]`, or of columns of other names.
 
     Raises:
         StageError: where the file is missing, lacks a column, or has a line that cannot be used.
@@ -244,14 +269,24 @@ def read_csv(path: Path, pattern: re.Pattern[str] | None) -> CsvLabels:
             raise StageError(f"{path}: has {size:,} bytes; expected at most {LARGEST_CSV:,}; is it the labels CSV?")
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            rows = _csv_rows(reader, columns, path)
+            reader.fieldnames = columns = _renamed(list(reader.fieldnames or []), called, path)
+            rows = _csv_rows(reader, columns, path, called)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StageError(f"{path}: cannot be read as CSV ({error}); expected path,label[,group][,split]") from error
     return CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, "group" in columns)
 
 
-def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: Path) -> dict[str, Named]:
+def _renamed(columns: Sequence[str], called: CsvNames, path: Path) -> list[str]:
+    """Return a CSV's columns by our names for them; one that has such a name and is not meant loses it."""
+    ours = {theirs: name for name, theirs in called.names.items()}
+    if missing := sorted(set(ours) - set(columns)):
+        raise StageError(
+            f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected {', '.join(missing)} as well"
+        )
+    return [ours.get(name, f"not {name}" if name in called.names else name) for name in columns]
+
+
+def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: Path, called: CsvNames) -> dict[str, Named]:
     if not {"path", "label"} <= set(columns):
         raise StageError(f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected path,label[,group][,split]")
     rows: dict[str, Named] = {}
@@ -260,7 +295,10 @@ def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: Path) -
         film = _csv_path(line, where)
         if film in rows:
             raise StageError(f"{where} names '{film}' a second time; expected each path once")
-        rows[film] = _csv_row(line, where)
+        row = _csv_row(line, where)
+        if row.group is not None and "group" in called.names:
+            row = replace(row, group=identity.group_of(row.group, key=called.key))
+        rows[film] = row
     return rows
 
 
