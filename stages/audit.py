@@ -28,7 +28,8 @@ from stages.auditing.thumbnails import Thumbnails
 from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
 from stages.films import decode, identity, look
 from stages.films.frame import Frame
-from stages.labels import CsvNames, Labels, LabelSource, choose
+from stages.labels import Labels, LabelSource, choose
+from stages.labels_csv import CsvNames
 from stages.memory import give_back
 from stages.statistics.duplicates import SIDE
 
@@ -195,7 +196,7 @@ def _labels(params: AuditParams, files: Sequence[str], raw: Path, key: bytes) ->
         raw,
         labels_csv=params.labels_csv,
         group_pattern=params.group_pattern,
-        called=CsvNames(dict(params.csv_columns), key),
+        called=CsvNames({str(name): theirs for name, theirs in params.csv_columns.items()}, key),
     )
 
 

@@ -15,7 +15,7 @@ from stages.columns import where_ok, with_columns
 from stages.films import decode
 from stages.films.frame import Frame
 from stages.films.placement import place
-from stages.labels import Named
+from stages.named import Named
 
 # what a row takes from its file's header as it is
 TOLD = (

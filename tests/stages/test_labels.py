@@ -12,14 +12,14 @@ from stages.contract import StageError
 from stages.films.identity import group_of
 from stages.labels import (
     CsvLabels,
-    CsvNames,
     FolderLabels,
     KermanyLabels,
     choose,
-    delivered_split,
     kermany_name,
     read_csv,
 )
+from stages.labels_csv import CsvNames
+from stages.named import delivered_split
 
 KERMANY = KermanyLabels("for the test")
 
