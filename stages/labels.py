@@ -135,6 +135,7 @@ class CsvLabels:
     source: str = "csv"
     classes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    groups_from: str = "the CSV's column 'group'"
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -144,7 +145,7 @@ class CsvLabels:
     @property
     def group_reason(self) -> str:
         """What makes a group."""
-        return "the CSV's column 'group'" if self.has_groups else group_reason(self.group_pattern)
+        return self.groups_from if self.has_groups else group_reason(self.group_pattern)
 
     def name(self, path: str) -> Named:
         """Return the CSV's row, its gaps filled from the folders."""
@@ -209,4 +210,5 @@ def read_csv(path: Path, pattern: re.Pattern[str] | None, called: CsvNames = OWN
         StageError: where the file is missing, lacks a column, or has a line that cannot be used.
     """
     rows, has_groups = read_rows(path, called)
-    return CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, has_groups)
+    labels = CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, has_groups)
+    return replace(labels, groups_from=called.groups_from)

@@ -26,6 +26,13 @@ class CsvNames:
     names: Mapping[str, str] = field(default_factory=dict)
     key: bytes = b""
 
+    @property
+    def groups_from(self) -> str:
+        """What makes a patient group, in words."""
+        if "group" not in self.names:
+            return "the CSV's column 'group'"
+        return f"the CSV's column '{self.names['group']}', {'keyed' if self.key else 'unkeyed'} hash"
+
 
 OWN_NAMES = CsvNames()
 

@@ -199,6 +199,7 @@ def test_a_csv_of_other_names_is_read_by_them_and_its_patients_are_hashed(tmp_pa
     assert [labels.name(f"{name}.png").label for name in "abc"] == ["ill", "well", "well"]
     groups = [labels.name(f"{name}.png").group for name in "abc"]
     assert groups == [group_of("P 1", key=b"key"), group_of("P 1", key=b"key"), None]
+    assert labels.group_reason == "the CSV's column 'Patient ID', keyed hash"
     with pytest.raises(StageError, match=r"has the columns \['file', .*; expected Patient as well"):
         read_csv(tmp_path / "labels.csv", None, CsvNames({"group": "Patient"}))
 
