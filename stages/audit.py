@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,6 +34,7 @@ from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy
 from stages.films.specimen import Aim, specimen
 from stages.labels import Labels, LabelSource, choose
+from stages.labels_csv import CsvNames
 from stages.memory import give_back
 from stages.pictures import addresses, raw_pictures
 from stages.statistics.alignment import SIDE
@@ -55,6 +56,11 @@ class AuditParams(Params):
         "where there is one, else NIH's, else kermany where half of the names fit, else folder.",
     )
     labels_csv: str = Field("labels.csv", description="The labels CSV, relative to the raw folder.")
+    csv_columns: Mapping[Literal["path", "label", "group", "split"], str] = Field(
+        {},
+        description="What the labels CSV calls these columns, where it has other names for them, as in "
+        "{path: file, group: Patient ID}. A group of another name is taken for a patient's id, and hashed.",
+    )
     classes: tuple[str, ...] = Field(
         (), description="Classes in the order of label_index; empty: Kermany's, or sorted names."
     )
@@ -242,7 +248,14 @@ def look_at_all(
 def _labels(params: AuditParams, files: Sequence[str], raw: Path, key: bytes) -> Labels:
     """Return the way to name the files: NIH's where its CSV is the one to take, else as `labels.choose` finds."""
     found = nih.labels(params.labels, files, raw, labels_csv=params.labels_csv, finding=params.finding, key=key)
-    return found or choose(params.labels, files, raw, labels_csv=params.labels_csv, group_pattern=params.group_pattern)
+    return found or choose(
+        params.labels,
+        files,
+        raw,
+        labels_csv=params.labels_csv,
+        group_pattern=params.group_pattern,
+        called=CsvNames({str(name): theirs for name, theirs in params.csv_columns.items()}, key),
+    )
 
 
 def _drawn(files: Sequence[str], labels: Labels) -> set[str]:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
-from manifests.rows import DeliveredSplit, Status
-from stages.contract import StageError
+from stages.labels_csv import OWN_NAMES, CsvNames, read_rows
+from stages.named import SPLIT_FOLDERS, Named, delivered_split, oddity
 
 LabelSource = Literal["auto", "kermany", "folder", "csv", "nih"]
-SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 KERMANY_CLASSES = ("normal", "bacterial", "viral")
 # Names of Kermany et al. 2018 as Kaggle and Mendeley ship them. Numbers restart per class and per series, so
 # a patient is (class, series, number).
@@ -38,21 +28,7 @@ KERMANY_WORDS = {
     "VIRUS": "viral",
     "NORMAL": "normal",
 }
-LONGEST_NAME = 255  # letters of a class or a group: as many as a folder's name has bytes
-LARGEST_CSV = 100_000_000  # bytes; a million films of 100 bytes a line
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 KERMANY_FOLDERS = {"NORMAL": {"normal"}, "PNEUMONIA": {"bacterial", "viral"}}
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """What is known of a film beside its pixels; `status` and `reason` say why it cannot be labelled."""
-
-    label: str | None
-    group: str | None
-    delivered_split: DeliveredSplit | None
-    status: Status = "ok"
-    reason: str | None = None
 
 
 class Labels(Protocol):
@@ -82,12 +58,6 @@ class Labels(Protocol):
 
     def name(self, path: str) -> Named:
         """Return what is known of the film at a POSIX path under the raw folder."""
-
-
-def delivered_split(path: str) -> DeliveredSplit | None:
-    """Return the split that a folder on the path names, the outermost one first."""
-    folders = PurePosixPath(path).parts[:-1]
-    return next((SPLIT_FOLDERS[part.lower()] for part in folders if part.lower() in SPLIT_FOLDERS), None)
 
 
 def kermany_name(path: str) -> tuple[str, str] | None:
@@ -172,6 +142,7 @@ class CsvLabels:
     source: str = "csv"
     classes: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    groups_from: str = "the CSV's column 'group'"
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -184,7 +155,7 @@ class CsvLabels:
         if not self.has_groups:
             return group_reason(self.group_pattern)
         gaps = f"; where it is empty, {group_reason(self.group_pattern)}" if self.group_pattern else ""
-        return f"the CSV's column 'group'{gaps}"
+        return f"{self.groups_from}{gaps}"
 
     def name(self, path: str) -> Named:
         """Return the CSV's row, its gaps filled from the folders."""
@@ -193,13 +164,6 @@ class CsvLabels:
             return Named(None, None, delivered_split(path), "unlabelled", "the labels CSV does not list the file")
         group = row.group or matched_group(self.group_pattern, path, str(row.label))
         return Named(row.label, group, row.delivered_split or delivered_split(path))
-
-
-def oddity(name: str) -> str | None:
-    """Return what keeps a name from being a class or a group, or None where nothing does."""
-    if len(name) > LONGEST_NAME:
-        return f"has {len(name):,} letters; expected at most {LONGEST_NAME}"
-    return "holds a control character; expected letters" if CONTROL.search(name) else None
 
 
 def group_reason(pattern: re.Pattern[str] | None) -> str:
@@ -222,7 +186,15 @@ def matched_group(pattern: re.Pattern[str] | None, path: str, label: str) -> str
     return "/".join(part or "" for part in parts) if parts else found.group() or label
 
 
-def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: str, group_pattern: str) -> Labels:
+def choose(
+    source: LabelSource,
+    paths: Sequence[str],
+    raw: Path,
+    *,
+    labels_csv: str,
+    group_pattern: str,
+    called: CsvNames = OWN_NAMES,
+) -> Labels:
     """Return the way to name films: the one asked for, or the first of csv, kermany, folder that fits.
 
     Raises:
@@ -230,7 +202,7 @@ def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: 
     """
     pattern = re.compile(group_pattern) if group_pattern else None
     if source == "csv" or (source == "auto" and (raw / labels_csv).is_file()):
-        return replace(read_csv(raw / labels_csv, pattern), beside=(labels_csv,))
+        return replace(read_csv(raw / labels_csv, pattern, called), beside=(labels_csv,))
     # hidden files do not vote: a zip packed on a Mac holds a `._name` beside every name
     names = [path for path in paths if not PurePosixPath(path).name.startswith(".")]
     matching = sum(kermany_name(path) is not None for path in names)
@@ -242,58 +214,12 @@ def choose(source: LabelSource, paths: Sequence[str], raw: Path, *, labels_csv: 
     return FolderLabels(f"folder names: {why}", pattern)
 
 
-def read_csv(path: Path, pattern: re.Pattern[str] | None) -> CsvLabels:
-    """Return the labels of a CSV of `path,label[,group][,split]`.
+def read_csv(path: Path, pattern: re.Pattern[str] | None, called: CsvNames = OWN_NAMES) -> CsvLabels:
+    """Return the labels of a CSV of `path,label[,group][,split]`, or of columns of other names.
 
     Raises:
         StageError: where the file is missing, lacks a column, or has a line that cannot be used.
     """
-    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-        raise StageError(f"{path}: is no plain file; expected a CSV of path,label[,group][,split]")
-    try:
-        if (size := path.stat().st_size) > LARGEST_CSV:
-            raise StageError(f"{path}: has {size:,} bytes; expected at most {LARGEST_CSV:,}; is it the labels CSV?")
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or [])
-            rows = _csv_rows(reader, columns, path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StageError(f"{path}: cannot be read as CSV ({error}); expected path,label[,group][,split]") from error
-    return CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, "group" in columns)
-
-
-def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: Path) -> dict[str, Named]:
-    if not {"path", "label"} <= set(columns):
-        raise StageError(f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected path,label[,group][,split]")
-    rows: dict[str, Named] = {}
-    for line in reader:
-        where = f"{path}: line {reader.line_num}"
-        film = _csv_path(line, where)
-        if film in rows:
-            raise StageError(f"{where} names '{film}' a second time; expected each path once")
-        rows[film] = _csv_row(line, where)
-    return rows
-
-
-def _csv_path(line: Mapping[str, str | None], where: str) -> str:
-    text = (line["path"] or "").strip().replace("\\", "/")
-    if not text:
-        raise StageError(f"{where} has no path; expected one, or no such line")
-    path = PurePosixPath(text)
-    if path.is_absolute() or ".." in path.parts or "\0" in text:
-        raise StageError(f"{where} names {text[:LONGEST_NAME]!r}; expected a path under the raw folder")
-    return path.as_posix()
-
-
-def _csv_row(line: Mapping[str, str | None], where: str) -> Named:
-    label = (line["label"] or "").strip()
-    split = (line.get("split") or "").strip().lower()
-    if not label:
-        raise StageError(f"{where} has no label; expected one, or no such line")
-    if split and split not in SPLIT_FOLDERS:
-        raise StageError(f"{where} has the split '{split[:LONGEST_NAME]}'; expected one of {', '.join(SPLIT_FOLDERS)}")
-    group = (line.get("group") or "").strip() or None
-    for column, name in (("label", label), ("group", group or "")):
-        if (odd := oddity(name)) is not None:
-            raise StageError(f"{where} has a {column} that {odd}")
-    return Named(label, group, SPLIT_FOLDERS.get(split))
+    rows, has_groups = read_rows(path, called)
+    labels = CsvLabels(f"the CSV {path.name}: {len(rows):,} rows", rows, pattern, has_groups)
+    return replace(labels, groups_from=called.groups_from)

@@ -13,7 +13,9 @@ from pathlib import Path, PurePosixPath
 from manifests.rows import DeliveredSplit
 from stages.contract import StageError
 from stages.films import identity
-from stages.labels import LARGEST_CSV, LabelSource, Named, delivered_split, oddity
+from stages.labels import LabelSource
+from stages.labels_csv import LARGEST_CSV
+from stages.named import Named, delivered_split, oddity
 
 IMAGE, FINDINGS, PATIENT = "Image Index", "Finding Labels", "Patient ID"
 DATA_ENTRY = "Data_Entry_2017*.csv"

@@ -16,7 +16,7 @@ from stages.films import decode
 from stages.films.frame import Frame
 from stages.films.placement import place
 from stages.films.quality import Quality
-from stages.labels import Named
+from stages.named import Named
 
 # what a row takes from its file's header as it is
 TOLD = (

@@ -118,11 +118,15 @@ def _refuse_layout(dataset: FileDataset, header: Header) -> None:
         if holds:
             raise DecodeError("unsupported", f"DICOM: {told}", header)
     if syntax in NATIVE:
-        found, expected = len(dataset.PixelData or b""), header.width * header.height * samples * allocated // 8
-        if header.photometric == "YBR_FULL_422":
-            expected = expected * 2 // 3
-        if found < expected:
-            raise DecodeError("truncated", f"DICOM: found {found} bytes of pixels; expected {expected}", header)
+        _refuse_short(dataset, header, header.width * header.height * samples * allocated // 8)
+
+
+def _refuse_short(dataset: FileDataset, header: Header, expected: int) -> None:
+    """Let pass pixels that are not compressed and are all there."""
+    if header.photometric == "YBR_FULL_422":
+        expected = expected * 2 // 3  # two pixels share their colours
+    if (found := len(dataset.PixelData or b"")) < expected:
+        raise DecodeError("truncated", f"DICOM: found {found} bytes of pixels; expected {expected}", header)
 
 
 def _film(dataset: FileDataset, header: Header) -> tuple[Header, Image.Image]:

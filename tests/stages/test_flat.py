@@ -23,7 +23,7 @@ from stages.augment_params import AugmentParams
 from stages.columns import ok_rows, put, set_aside, tallied
 from stages.contract import Machine, Made
 from stages.films.frame import Frame
-from stages.labels import Named
+from stages.named import Named
 from stages.patients import clusters_of
 from stages.statistics.alignment import SIDE
 from stages.statistics.splits import draw_number, draw_share, gathered, rounded_share

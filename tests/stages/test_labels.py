@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from stages.contract import StageError
+from stages.films.identity import group_of
 from stages.labels import (
     CsvLabels,
     FolderLabels,
     KermanyLabels,
     choose,
-    delivered_split,
     kermany_name,
     matched_group,
     read_csv,
 )
+from stages.labels_csv import CsvNames
+from stages.named import delivered_split
 
 KERMANY = KermanyLabels("for the test")
 
@@ -187,6 +189,20 @@ def test_a_csv_gives_label_group_and_split(tmp_path: Path) -> None:
     assert labels.listed == ("a/x.png", "b/y.png")
     assert labels.reason == "the CSV labels.csv: 2 rows"
     assert labels.group_reason == "the CSV's column 'group'"
+
+
+def test_a_csv_of_other_names_is_read_by_them_and_its_patients_are_hashed(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "file,Finding,label,Patient ID\na.png,ill,no,P 1\nb.png,well,no,p 1\nc.png,well,no,0\n"
+    )
+    called = CsvNames({"path": "file", "label": "Finding", "group": "Patient ID"}, key=b"key")
+    labels = read_csv(tmp_path / "labels.csv", None, called)
+    assert [labels.name(f"{name}.png").label for name in "abc"] == ["ill", "well", "well"]
+    groups = [labels.name(f"{name}.png").group for name in "abc"]
+    assert groups == [group_of("P 1", key=b"key"), group_of("P 1", key=b"key"), None]
+    assert labels.group_reason == "the CSV's column 'Patient ID', keyed hash"
+    with pytest.raises(StageError, match=r"has the columns \['file', .*; expected Patient as well"):
+        read_csv(tmp_path / "labels.csv", None, CsvNames({"group": "Patient"}))
 
 
 def test_gaps_of_a_csv_are_filled_from_folders_and_pattern(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from stages.films import decode, parts, streams
 from stages.films.decode import DecodeError, Header
 from stages.films.frame import Frame, Gray
 from stages.films.identity import group_of
-from stages.labels import Named
+from stages.named import Named
 
 pytest.importorskip("imagecodecs", reason="needs the extra [dicom]")
 import imagecodecs
