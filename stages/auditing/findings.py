@@ -11,9 +11,9 @@ MOST = 3  # of a kind
 IN_WORDS = {
     "file": "the file's features together",
     "border": "the border alone",
-    "traces": "what compression and rescaling left in the pixels",
+    "traces": "fine texture (what compression, rescaling and processing left in the pixels)",
     "scale": "how much a film was scaled",
-    "traces at equal scale": "what compression left in the pixels, at equal scale,",
+    "traces at equal scale": "fine texture at equal scale",
     "pixels": "28 x 28 pixels",
 }
 

@@ -1,7 +1,8 @@
-"""What compression and rescaling leave in a film's normalized pixels: some numbers without anatomy.
+"""What compression, rescaling and processing leave in a film's normalized pixels: numbers that know no shapes.
 
 Lungs, ribs and hearts lie in low frequencies; what a codec and a resize do lies in high ones. So each number is made of
-what is left when a film's low frequencies are gone, and is a ratio wherever a brighter or flatter film would change it:
+what is left when a film's low frequencies are gone, and most are ratios that a brighter or flatter film would not
+change. Fine texture is in them, whatever it comes from: a codec, a scanner, sharpening, or the lung itself.
 
 - band 1 to 9: log10 of the mean power in rings of radial frequency from 0.1 cycles per pixel to the corner, less that
   of all of them together (a codec's quantizer empties the upper ones first, a resize shapes them);
