@@ -37,6 +37,7 @@ NAMES = (
     *("level", "across / down", "grid x", "grid y", "noise", "tail", "flat x", "flat y", "comb", "gaps"),
     *("next x", "next y", "next but one"),
 )
+BLOCKS = tuple(NAMES.index(name) for name in ("grid x", "grid y", "comb", "gaps"))  # what no lung leaves
 LARGEST_TILE = (
     192  # pixels: of a larger frame, the middle is looked at; all of it takes twice as long, and tells as much
 )

@@ -163,7 +163,7 @@ def test_two_qualities_of_real_films_are_told_apart_after_normalization(real_fil
     """Cut first: most are of quality 75 already, and saved at it again they stay what they are."""
     paths = sorted((real_films / "kermany-raw").rglob("*.jpeg"))[::3]
     films = [np.asarray(decode.decode(path.read_bytes())[1])[3:, 5:] for path in paths]
-    names = np.array([found[1] for path in paths if (found := kermany_name(path.name))])
+    names = np.array([named[1] for path in paths if (named := kermany_name(path.name))])
     groups = np.unique(names, return_inverse=True)[1]
     found, random = told_apart([saved(film, 95) for film in films], [saved(film, 75) for film in films], groups)
     assert found.low > 0.58
