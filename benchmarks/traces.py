@@ -16,7 +16,9 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: threads of BLAS wait for cores that others use
@@ -38,6 +40,7 @@ from stages.statistics.tells import Tell, cross_told, without  # noqa: E402 - as
 
 FRAME = Frame(height=256, width=300)
 QUALITIES = ((95, 75), (95, 85), (75, 60), (95, 94))
+AS_IT_IS = 0  # in place of a quality
 RELABELLINGS = 20
 
 
@@ -53,14 +56,15 @@ def main() -> None:
     _, groups = np.unique(names, return_inverse=True)
     aim = Aim(FRAME, options.policy)
     qualities = sorted({one for pair in QUALITIES for one in pair})
-    kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in qualities}
+    kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in (AS_IT_IS, *qualities)}
     were = []
     for place_of, path in enumerate(paths):
         header, image = decode.decode(path.read_bytes())
         were.append(header.jpeg_quality)
         for (cut, quality), seen in kept.items():
             film = image.crop((5, 3, image.width, image.height)) if cut else image
-            seen[place_of] = np.frombuffer(aim.specimen(saved_again(film, quality)), SPECIMEN)[0]
+            saved = film if quality == AS_IT_IS else saved_again(film, quality)
+            seen[place_of] = np.frombuffer(aim.specimen(saved), SPECIMEN)[0]
     print(f"{this_machine()} {len(paths)} films of {groups.max() + 1} patients, {options.policy}.")
     print(f"{were.count(75)} of them were saved at quality 75.\n")
     told = [
@@ -76,6 +80,7 @@ def main() -> None:
     print(
         markdown([["saved again at", "AUC", "95 % interval", "at equal scale", "95 % interval", "relabelled"], *told])
     )
+    print(f"\n{normals(kept, paths, groups)}\n\n{empty(kept[False, AS_IT_IS], paths, groups)}")
     print(f"\n{single(kept[True, 95], kept[True, 75])}\n\n{timing(paths[:100], options.policy)}")
 
 
@@ -103,14 +108,13 @@ def row(one: NDArray[np.void], other: NDArray[np.void], groups: NDArray[np.int64
     is_other = np.arange(len(both)) >= len(one)
     patients = np.concatenate([groups, groups])
     plain = both["traces"].astype(np.float64)
-    equal = without(both["scale"], plain, known=both["scale"], of_known=plain)
-    found = [_apart(features, is_other, patients) for features in (plain, equal)]
+    found = [_apart(features, is_other, patients) for features in (plain, partial(_at_equal_scale, both))]
     random = [_apart(plain, _relabelled(len(one), key), patients).auc for key in range(RELABELLINGS)]
     cells = [cell for each in found for cell in (f"{each.auc:.3f}", f"{each.low:.3f} to {each.high:.3f}")]
     return [name, *cells, f"{np.mean(random):.3f} (SD {np.std(random):.3f})"]
 
 
-def _apart(features: NDArray[np.float64], is_other: NDArray[np.bool_], patients: NDArray[np.int64]) -> Tell:
+def _apart(features: Any, is_other: NDArray[np.bool_], patients: NDArray[np.int64]) -> Tell:
     return cross_told(features, is_other.astype(np.int64), patients, {"other": 1})["other"]
 
 
@@ -118,6 +122,44 @@ def _relabelled(films: int, key: int) -> NDArray[np.bool_]:
     """Return which copy of each film is called the other one, by the toss of a coin."""
     first = np.random.Generator(np.random.Philox(key=key)).random(films) < 0.5
     return np.concatenate([first, ~first])
+
+
+def normals(kept: Mapping[tuple[bool, int], NDArray[np.void]], paths: Sequence[Path], groups: NDArray[np.int64]) -> str:
+    """Return how well traces tell the normals, as films were delivered and after all were saved at one quality."""
+    rows = []
+    for split in ("train", "test"):
+        of_split = np.array([split in path.parts for path in paths])
+        normal = np.array(["NORMAL" in path.parts for path in paths])[of_split].astype(np.int64)
+        for key, name in (((False, AS_IT_IS), "as delivered"), ((True, 75), "all cut and saved at 75")):
+            films = kept[key][of_split]
+            told = [
+                cross_told(features, normal, groups[of_split], {"normal": 1})["normal"]
+                for features in (films["traces"].astype(np.float64), partial(_at_equal_scale, films))
+            ]
+            cells = [cell for each in told for cell in (f"{each.auc:.2f}", f"{each.low:.2f} to {each.high:.2f}")]
+            rows.append([f"{split}, {name}", f"{len(films)}", *cells])
+    return markdown([["normal against the rest", "films", "AUC", "95 %", "at equal scale", "95 %"], *rows])
+
+
+def empty(films: NDArray[np.void], paths: Sequence[Path], groups: NDArray[np.int64]) -> str:
+    """Return what is found at equal scale in numbers that know the scale alone."""
+    told = []
+    for split in ("train", "test"):
+        of_split = np.array([split in path.parts for path in paths])
+        labels = np.array(["bacteria" in path.name for path in paths])[of_split].astype(np.int64)
+        some = films[of_split].copy()
+        found = []
+        for key in range(RELABELLINGS):
+            words = np.random.Generator(np.random.Philox(key=key))
+            scale = some["scale"].mean(axis=1, keepdims=True)
+            some["traces"] = words.normal(size=some["traces"].shape) + scale**2 * words.normal(size=len(traces.NAMES))
+            found.append(cross_told(partial(_at_equal_scale, some), labels, groups[of_split], {"b": 1})["b"].auc)
+        told.append(f"{split} {np.mean(found):.2f} (SD {np.std(found):.2f})")
+    return f"Noise that knows the scale alone, bacterial against the rest at equal scale, AUC: {', '.join(told)}."
+
+
+def _at_equal_scale(films: NDArray[np.void], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return without(films["scale"], films["traces"], known=films["scale"][known], of_known=films["traces"][known])
 
 
 def single(one: NDArray[np.void], other: NDArray[np.void]) -> str:

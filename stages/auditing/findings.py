@@ -11,9 +11,10 @@ MOST = 3  # of a kind
 IN_WORDS = {
     "file": "the file's features together",
     "border": "the border alone",
-    "traces": "what compression and rescaling left in the pixels",
+    "traces": "fine texture (what compression, rescaling and processing left in the pixels)",
+    "blocks": "what a codec's blocks and a table of grey levels left in the pixels",
     "scale": "how much a film was scaled",
-    "traces at equal scale": "what compression left in the pixels, at equal scale,",
+    "traces at equal scale": "fine texture at equal scale",
     "pixels": "28 x 28 pixels",
 }
 
@@ -49,7 +50,7 @@ def _features(shortcuts: Figures) -> Iterator[str]:
 
 
 def _sources(joint: Figures) -> Iterator[str]:
-    for source in ("border", "traces", "traces at equal scale"):
+    for source in ("border", "traces", "traces at equal scale", "blocks"):
         found = joint.get(source, {"within": {}})
         split = "train" if "train" in found["within"] else next(iter(found["within"]), "")
         told = [(_sure(tell), name, tell) for name, tell in found["within"].get(split, {}).items()]

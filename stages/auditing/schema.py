@@ -260,7 +260,9 @@ class Shortcuts(Told):
     feature_drops: dict[str, dict[str, Drop]] = Field(description="By feature and class, from train to test.")
     sample: dict[Split, dict[str, Count]] = Field(description="Films that `joint` and `shift` are about.")
     said: list[str] = Field(description="What the figures mean, in sentences, the surest first.")
-    joint: dict[str, Source] = Field(description="By source: file, border, traces, scale, traces at equal scale.")
+    joint: dict[str, Source] = Field(
+        description="By source: file, border, traces, blocks, scale, traces at equal scale."
+    )
 
 
 class Apart(Told):

@@ -3,9 +3,10 @@
 - By each feature of the file, of all usable films: the AUC of the class against the rest.
 - By several together, of a sample of films: a ridge is fitted on four fifths of the patients and asked about the rest.
   `file`: the features in tenths of their values. `border`: 28 grey levels along each edge of the film in the frame.
-  `traces`: what compression and rescaling leave in its pixels (`stages.films.traces`). `scale`: how much the film was
-  scaled, across and down, in tenths. `traces at equal scale`: the traces less what cubics in the scales explain of
-  them, since films of other sizes keep other traces of the same compression.
+  `traces`: what compression, rescaling and processing leave in its pixels (`stages.films.traces`). `scale`: how much
+  the film was scaled, across and down, in tenths. `traces at equal scale`: the traces less what cubics in the scales
+  explain of them, since films of other sizes keep other traces of the same compression. Fine texture may be the disease
+  itself: `blocks` are those of the traces that no lung leaves.
 - From train to test: the ridge of train's patients is asked about the test. What train teaches and the test does not
   bear out is what a network fails on.
 """
@@ -25,6 +26,7 @@ from stages.auditing import findings
 from stages.auditing.features import FILE_FEATURES
 from stages.auditing.figures import by_split, judged_classes, nested, patients_of
 from stages.auditing.sample import Sample
+from stages.films.traces import BLOCKS
 from stages.statistics.probes import Adversary, adversary, binned
 from stages.statistics.ridge import Features
 from stages.statistics.tells import Drop, Tell, cross_told, drop, tell, transferred, without
@@ -64,6 +66,7 @@ SOURCES: Mapping[str, Callable[[Looked, Looked], Features]] = {
     "file": lambda known, films: binned(known.file, films.file),
     "border": lambda _known, films: films.kept["border"],
     "traces": lambda _known, films: films.kept["traces"],
+    "blocks": lambda _known, films: films.kept["traces"][:, BLOCKS],
     "scale": lambda known, films: binned(known.kept["scale"], films.kept["scale"]),
     "traces at equal scale": lambda known, films: without(
         films.kept["scale"],

@@ -1,7 +1,8 @@
-"""What compression and rescaling leave in a film's normalized pixels: some numbers without anatomy.
+"""What compression, rescaling and processing leave in a film's normalized pixels: numbers that know no shapes.
 
 Lungs, ribs and hearts lie in low frequencies; what a codec and a resize do lies in high ones. So each number is made of
-what is left when a film's low frequencies are gone, and is a ratio wherever a brighter or flatter film would change it:
+what is left when a film's low frequencies are gone, and most are ratios that a brighter or flatter film would not
+change. Fine texture is in them, whatever it comes from: a codec, a scanner, sharpening, or the lung itself.
 
 - band 1 to 9: log10 of the mean power in rings of radial frequency from 0.1 cycles per pixel to the corner, less that
   of all of them together (a codec's quantizer empties the upper ones first, a resize shapes them);
@@ -36,6 +37,7 @@ NAMES = (
     *("level", "across / down", "grid x", "grid y", "noise", "tail", "flat x", "flat y", "comb", "gaps"),
     *("next x", "next y", "next but one"),
 )
+BLOCKS = tuple(NAMES.index(name) for name in ("grid x", "grid y", "comb", "gaps"))  # what no lung leaves
 LARGEST_TILE = (
     192  # pixels: of a larger frame, the middle is looked at; all of it takes twice as long, and tells as much
 )

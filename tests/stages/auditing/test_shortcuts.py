@@ -78,7 +78,7 @@ def test_a_shortcut_planted_in_train_is_found_and_found_not_to_hold_in_the_test(
     assert found["features"]["test"]["jpeg quality"]["well"]["auc"] == 0.5
     assert found["feature_drops"]["jpeg quality"]["well"]["low"] > 0.3
     assert found["feature_drops"]["bytes per pixel"]["ill"]["low"] > 0.3, "told by less of it"
-    for source in ("file", "traces", "traces at equal scale"):
+    for source in ("file", "traces", "traces at equal scale", "blocks"):
         of = found["joint"][source]
         assert of["within"]["train"]["well"]["low"] > 0.75, source
         assert of["transfer"]["well"]["auc"] < 0.75, source
@@ -89,7 +89,7 @@ def test_a_shortcut_planted_in_train_is_found_and_found_not_to_hold_in_the_test(
     assert told["shift"]["by_class"]["well"]["pixels"]["low"] < 0.6
     said = " ".join(found["said"])
     assert "In train, jpeg quality alone tells" in said
-    assert "In train, what compression and rescaling left in the pixels tells" in said
+    assert "In train, fine texture (what compression, rescaling and processing left in the pixels) tells" in said
     assert "a network that rests on it does worse there" in said
     assert any(sentence.startswith("well: the test's films are told") for sentence in told["shift"]["said"])
     assert Audit.model_validate(told)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 
+from stages.films import decode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import RESIZES, Policy, fit, place
 from stages.films.pooled import border, thumbnail
 from stages.films.specimen import SPECIMEN, Aim
 from stages.films.traces import NAMES, SMALLEST_TILE, traces
+from stages.labels import kermany_name
+from stages.statistics.tells import Tell, cross_told
 
 FRAME = Frame(height=256, width=300)
 
@@ -129,3 +135,36 @@ def test_a_specimen_holds_the_film_as_the_network_would_see_it() -> None:
     assert found["border"].tolist() == border(framed).tolist()
     assert np.abs(found["pixels"] - thumbnail(framed)).max() <= 0.5
     assert found["scale"].tolist() == pytest.approx(np.log2([placement.scale_x, placement.scale_y]).tolist())
+
+
+def told_apart(
+    one: Sequence[Image.Image], other: Sequence[Image.Image], groups: NDArray[np.int64]
+) -> tuple[Tell, float]:
+    """Return how well two ways of saving the same films are told apart, and how well a random relabelling is."""
+    features = np.array([list(seen(film).values()) for film in (*one, *other)])
+    patients, is_other = np.concatenate([groups, groups]), np.arange(len(features)) >= len(one)
+    tossed = np.random.Generator(np.random.Philox(key=1)).random(len(one)) < 0.5
+    labels = is_other, np.concatenate([tossed, ~tossed])
+    found, random = (cross_told(features, label.astype(np.int64), patients, {"other": 1})["other"] for label in labels)
+    return found, random.auc
+
+
+def test_two_qualities_are_told_apart_by_films_of_other_patients_and_a_random_relabelling_is_not() -> None:
+    films = [a_film(key) for key in range(60)]
+    found, random = told_apart(
+        [saved(film, 95) for film in films], [saved(film, 75) for film in films], np.arange(60) // 2
+    )
+    assert found.low > 0.75
+    assert 0.35 < random < 0.65
+
+
+@pytest.mark.real
+def test_two_qualities_of_real_films_are_told_apart_after_normalization(real_films: Path) -> None:
+    """Cut first: most are of quality 75 already, and saved at it again they stay what they are."""
+    paths = sorted((real_films / "kermany-raw").rglob("*.jpeg"))[::3]
+    films = [np.asarray(decode.decode(path.read_bytes())[1])[3:, 5:] for path in paths]
+    names = np.array([named[1] for path in paths if (named := kermany_name(path.name))])
+    groups = np.unique(names, return_inverse=True)[1]
+    found, random = told_apart([saved(film, 95) for film in films], [saved(film, 75) for film in films], groups)
+    assert found.low > 0.58
+    assert 0.4 < random < 0.6

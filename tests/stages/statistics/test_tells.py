@@ -157,3 +157,19 @@ def test_films_beyond_the_known_confounders_are_taken_for_the_last_of_them() -> 
     features = known**2
     far = without(np.array([[1.0], [100.0]]), np.array([[1.0], [1.0]]), known=known, of_known=features)
     assert far == pytest.approx(0, abs=1e-6)
+
+
+def test_what_is_made_of_known_films_is_made_of_the_other_folds_alone() -> None:
+    """A cubic that was fitted on the films it is asked about pushes the AUC of nothing well below one half."""
+    asked: list[NDArray[np.bool_]] = []
+    labels = np.arange(60) % 2
+    scale, features = noise(60, 1), noise(60, 22, key=1)
+
+    def at_equal_scale(known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        asked.append(known)
+        return without(scale, features, known=scale[known], of_known=features[known])
+
+    patients = np.arange(60) // 2
+    cross_told(at_equal_scale, labels, patients, {"one": 1})
+    assert np.sum([~known for known in asked], axis=0).tolist() == [1] * 60, "each film is held out once"
+    assert not any(set(patients[known]) & set(patients[~known]) for known in asked)
