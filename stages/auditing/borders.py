@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.auditing.features import number
 from stages.auditing.figures import nested
@@ -20,16 +21,15 @@ def borders(films: pa.Table) -> dict[str, Any]:
 
 
 def _borders(films: pa.Table) -> dict[str, Any]:
-    share = number("border", films)
-    known = share[~np.isnan(share)]
-    if not len(known):
+    films = films.filter(pc.is_valid(films.column("border")))
+    if not len(films):
         return {"films": 0}
-    deep = {side: number(f"border_{side}", films) for side in SIDES}
+    share, deep = number("border", films), {side: number(f"border_{side}", films) for side in SIDES}
     return {
-        "films": len(known),
-        "median": round(float(np.median(known)), 4),
-        "mean": round(float(known.mean()), 4),
-        "bordered_share": round(float((known > NOTICED).mean()), 4),
-        "bars_share": round(float((np.nan_to_num(np.stack([*deep.values()])).max(axis=0) > 0).mean()), 4),
-        "deepest_px": {side: int(np.nanmax(found)) for side, found in deep.items()},
+        "films": len(films),
+        "median": round(float(np.median(share)), 4),
+        "mean": round(float(share.mean()), 4),
+        "bordered_share": round(float((share > NOTICED).mean()), 4),
+        "bars_share": round(float((np.stack([*deep.values()]).max(axis=0) > 0).mean()), 4),
+        "deepest_px": {side: int(found.max()) for side, found in deep.items()},
     }

@@ -33,6 +33,7 @@ LOW_CONTRAST = 48  # grey levels from the 5th to the 95th percentile
 CLIPPED = 0.1  # share of a film within its border that is pure black or white
 BORDERED = 0.35  # share of a film that is black from the edge on
 TOLD_OF_CHESTS: tuple[Flag, ...] = ("inverted", "rotated_90", "rotated_180", "rotated_270", "burnt_in")
+DIGITS = 4  # of what is compared: the last ones of a product depend on how many threads made it
 BITMAP = "1"  # the mode of black and white alone, which is all clipped and has no letters apart from the rest
 
 # What a person reads of each; letters are on most films and are nothing odd.
@@ -80,7 +81,8 @@ def _with_bearings(rows: pa.Table, films: NDArray[np.intp], bearings: Bearings) 
     place = np.full(len(rows), -1)
     place[films] = np.arange(len(films))
     taken = pa.array(place, mask=place < 0)
-    askew, distance = (pa.array(found).take(taken) for found in (bearings.lead, bearings.distance))
+    rounded = (found.astype(np.float64).round(DIGITS) for found in (bearings.lead, bearings.distance))
+    askew, distance = (pa.array(found).take(taken) for found in rounded)
     return with_columns(rows, askew=askew, distance=distance)
 
 

@@ -135,7 +135,7 @@ def photograph(frame: Frame, words: np.random.Generator) -> Colours:
 def screenshot(frame: Frame, words: np.random.Generator) -> Colours:
     """Return a window of some program: a title bar, lines of grey words on white, a button."""
     height, width = frame.height, frame.width
-    page = np.full((height, width, 3), 252, np.uint8)
+    page = np.full((height, width, 3), 240, np.uint8)
     bar, line = max(8, round(0.09 * height)), max(6, round(0.045 * height))
     page[:bar] = (44, 62, 92)
     page[bar:, : round(0.22 * width)] = (232, 236, 241)
