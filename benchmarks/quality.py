@@ -38,8 +38,8 @@ from stages.films import decode, look, quality  # noqa: E402 - as above
 from stages.films.frame import Frame, frame_of  # noqa: E402 - as above
 from stages.films.phantom_plan import Fault, keyed  # noqa: E402 - as above
 from stages.films.phantom_spoilt import photograph, screenshot, spoilt  # noqa: E402 - as above
-from stages.labels import Named  # noqa: E402 - as above
-from stages.statistics.duplicates import SIDE  # noqa: E402 - as above
+from stages.named import Named  # noqa: E402 - as above
+from stages.statistics.alignment import SIDE  # noqa: E402 - as above
 
 FILMS = Path(os.environ.get("CXR_REAL_FILMS", Path(__file__).resolve().parents[2] / "shared" / "data"))
 SETS = ("kermany-raw", "kermany-224")
@@ -83,7 +83,8 @@ def flags_of(seen: Seen) -> list[set[str]]:
     rows = [film_row(f"{number:06d}.jpeg", one, LABEL, Frame(height=256, width=300)) for number, one in enumerate(seen)]
     thumbnails = np.stack([np.frombuffer(one.thumbnail, np.uint8) for one in seen])
     table, _ = flagged(AUDITED.table(rows), thumbnails)
-    return [set(row.flags or [row.status] if row.status != "ok" else row.flags or ()) for row in AUDITED.rows(table)]
+    told = [(list[str](row.flags or ()), row.status) for row in AUDITED.rows(table)]
+    return [set(flags or ([status] if status != "ok" else ())) for flags, status in told]
 
 
 def as_jpeg(image: Image.Image) -> bytes:
@@ -118,7 +119,7 @@ def _recall(paths: Sequence[Path], seen: Seen, fault: Fault, planted: int) -> st
         changed[at] = examined(with_fault(paths[at].read_bytes(), fault, key=paths[at].name))
     flags = flags_of(changed)
     if fault == "burnt_in":  # nearly all films have a letter: found is what has more of them than before
-        found = [(changed[at].quality.marks or 0) > (seen[at].quality.marks or 0) for at in chosen]  # type: ignore[union-attr]
+        found = [(changed[at].quality.marks or 0) > (seen[at].quality.marks or 0) for at in chosen]
     else:
         found = [fault in flags[at] for at in chosen]
     before = flags_of(seen)

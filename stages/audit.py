@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,30 +13,29 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from PIL import Image
 from pydantic import Field, field_validator
 
-from manifests import source, store
+from manifests import store
 from manifests.rows import AUDITED
 from stages import nih, paths
-from stages.ahead import Ahead
 from stages.auditing import census, checks, pictured
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, said, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing.examine import AuditJob, audit_job, same_pixels, without
+from stages.auditing.files import files_under, readable
 from stages.auditing.quality import flagged
-from stages.auditing.rows import Examined, classified, film_row
+from stages.auditing.rows import classified, film_row
 from stages.auditing.sample import Sample, drawn
 from stages.auditing.thumbnails import Thumbnails
-from stages.contract import Failure, Machine, Made, Params, Report, Retry, Root, Stage, StageError, begin
-from stages.films import decode, identity, look, quality
-from stages.films.frame import Frame, Gray
-from stages.films.placement import Placement, Policy
-from stages.films.specimen import Aim, specimen
+from stages.contract import Machine, Made, Params, Report, Retry, Root, Stage
+from stages.films import identity
+from stages.films.frame import Frame
+from stages.films.placement import Policy
+from stages.films.specimen import Aim
 from stages.labels import Labels, LabelSource, choose
 from stages.labels_csv import CsvNames
 from stages.memory import give_back
 from stages.pictures import addresses, raw_pictures
-from stages.statistics.alignment import SIDE
 from stages.statistics.duplicates import Threshold
 
 PATIENT_KEY = "CXR_PATIENT_KEY"  # the variable that holds the key of the hash that stands for a patient
@@ -117,100 +115,6 @@ class AuditParams(Params):
         return Aim(self.frame, self.policy)
 
 
-@dataclass(frozen=True, slots=True)
-class AuditJob:
-    """One file; with what is known of it, if it ended the process that examined it."""
-
-    path: str
-    failure: Failure | None = None
-    sampled: bool = False  # whether it is searched for shortcuts, as a network would see it
-
-
-def audit_job(
-    job: AuditJob, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
-) -> Examined:
-    """Return what the bytes of a job's file say; one that is known to have failed is hashed, and not looked into."""
-    if job.failure is None:
-        return audit_one(job.path, raw=raw, ahead=ahead, key=key, aim=aim if job.sampled else None)
-    try:
-        data = source.read(raw / job.path)
-    except source.SourceError:
-        return Examined(job.failure.status, job.failure.reason)
-    return Examined(job.failure.status, job.failure.reason, hashlib.sha256(data).hexdigest(), len(data))
-
-
-def without(job: AuditJob, failures: Mapping[str, Failure]) -> AuditJob:
-    """Return a file's job with what is known of it."""
-    return replace(job, failure=failures[job.path])
-
-
-def audit_one(
-    path: str, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
-) -> Examined:
-    """Return what the bytes of one file say; a file that cannot be used says why.
-
-    Args:
-        path: of the file, under the raw folder.
-        raw: the folder.
-        ahead: what keeps the pixels for the next stage.
-        key: of the hash that stands for a patient whom the file names.
-        aim: the frame in which the film is searched for shortcuts, where it is its turn.
-    """
-    begin(path)
-    if readable(path) != path:
-        return Examined("unreadable", "the name is no UTF-8, so no manifest can hold it; rename the file")
-    try:
-        data = source.read(raw / path)
-    except source.SourceError as error:
-        return Examined(error.status, str(error), file_bytes=error.file_bytes)
-    film_id = hashlib.sha256(data).hexdigest()
-    try:
-        header, image = decode.decode(data, key=key)
-    except decode.DecodeError as error:
-        return Examined(error.status, str(error), film_id, len(data), error.header)
-    kept = ahead.keep(film_id, image) if ahead is not None else None
-    fine = look.reduced(image, side=look.FINE_SIDE)
-    small = look.reduced(fine, side=look.SMALL_SIDE)
-    return Examined(
-        "ok",
-        None,
-        film_id,
-        len(data),
-        header,
-        look.thumbnail(small, side=SIDE),
-        specimen=_specimen(image, aim, kept if ahead is not None and Aim(ahead.frame, ahead.policy) == aim else None),
-        quality=quality.measured(image, small, fine=fine),
-    )
-
-
-def _specimen(image: Image.Image, aim: Aim | None, kept: tuple[Gray, Placement] | None) -> bytes:
-    """Return what is kept of a film in the frame, as it was laid down for normalize where that is the same frame."""
-    if aim is None:
-        return b""
-    return specimen(*kept) if kept is not None else aim.specimen(image)
-
-
-def files_under(raw: Path) -> list[str]:
-    """Return the POSIX path of every file under the raw folder, sorted; linked folders are followed once.
-
-    Raises:
-        StageError: where the folder is missing or holds no file.
-    """
-    if not raw.is_dir():
-        raise StageError(
-            f"{raw}: no such folder; put the films there, point --raw at them, or run `cxr-pipeline phantom`"
-        )
-    found = sorted(source.walk(raw))
-    if not found:
-        raise StageError(f"{raw}: holds no file; put the films there, or run `cxr-pipeline phantom`")
-    return found
-
-
-def readable(path: str) -> str:
-    r"""Return a path as manifests hold it: bytes that are no UTF-8 are spelled out, as in `caf\xe9.jpeg`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def look_at_all(
     params: AuditParams, raw: Path, machine: Machine, thumbnails: Thumbnails
 ) -> tuple[pa.Table, Labels, set[str], Sample]:
@@ -284,16 +188,6 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
 def _same_pixels(pairs: Sequence[tuple[str, str]], *, raw: Path, machine: Machine) -> Iterable[bool]:
     """Return whether the films of each pair of paths show the same grey levels, all of them."""
     return machine.fan_out(partial(same_pixels, raw=raw), pairs, unit="pairs", total=len(pairs)) if pairs else ()
-
-
-def same_pixels(pair: tuple[str, str], *, raw: Path) -> bool:
-    """Return whether the films at two paths show the same grey levels; one that is gone by now shows none."""
-    begin(pair[0])
-    try:
-        one, other = (decode.decode(source.read(raw / path))[1] for path in pair)
-    except (source.SourceError, decode.DecodeError):
-        return False
-    return one.size == other.size and one.tobytes() == other.tobytes()
 
 
 def run(params: AuditParams, root: Root, machine: Machine) -> Report:

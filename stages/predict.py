@@ -21,7 +21,7 @@ from pydantic import Field
 from manifests import source, store
 from manifests.rows import Status
 from stages import paths
-from stages.audit import readable
+from stages.auditing.files import readable
 from stages.contract import Failure, Machine, Params, ParamsError, Report, Retry, Root, Stage, StageError, begin
 from stages.films.decode import DecodeError
 from stages.films.frame import Frame, Gray

@@ -13,7 +13,7 @@ from manifests.columns import Schema
 from manifests.shards import SHARDS
 from manifests.verify import Checked, FileClaim, Finding, Kind, ShardClaim
 from stages import paths
-from stages.audit import files_under, readable
+from stages.auditing.files import files_under, readable
 from stages.contract import Machine, StageError
 from stages.films import codec
 from stages.films.frame import Frame

@@ -24,7 +24,9 @@ import pyarrow.parquet as pq
 
 from manifests import store
 from manifests.rows import AUDITED, SPLIT
-from stages import audit, paths
+from stages import paths
+from stages.auditing import examine
+from stages.auditing import files as audit_files
 from tests.attacks.mutations import mutations
 from tests.attacks.special import plant
 
@@ -180,9 +182,9 @@ def _rows_in(manifest: Path) -> int:
 def slowest(raw: Path) -> tuple[float, str]:
     """Return the longest that one file took, in seconds, and which it was."""
     found = (0.0, "")
-    for path in audit.files_under(raw):
+    for path in audit_files.files_under(raw):
         started = time.perf_counter()
-        audit.audit_one(path, raw=raw)
+        examine.audit_one(path, raw=raw)
         found = max(found, (time.perf_counter() - started, path))
     return found
 

@@ -22,6 +22,8 @@ from pydantic import ValidationError
 from manifests import store
 from manifests.rows import AUDITED, AuditedRow
 from stages import audit, normalize, paths
+from stages.auditing import examine
+from stages.auditing import files as audit_files
 from stages.auditing.schema import Audit
 from stages.contract import Machine, StageError
 from stages.films.frame import Gray
@@ -101,7 +103,7 @@ def test_a_good_file_of_any_mode_is_measured(
 ) -> None:
     data = encoded(draw(3, height=50, width=90), kind=kind, mode=mode)
     (raw / name).write_bytes(data)
-    examined = audit.audit_one(name, raw=raw)
+    examined = examine.audit_one(name, raw=raw)
     assert (examined.status, examined.reason) == ("ok", None)
     assert examined.film_id == hashlib.sha256(data).hexdigest()
     assert examined.file_bytes == len(data)
@@ -240,14 +242,14 @@ def test_a_set_of_bad_files_alone_is_audited_all_the_same(tmp_path: Path, raw: P
 def test_a_file_of_100_gb_is_a_row_and_is_not_read(raw: Path) -> None:
     with (raw / "x.jpeg").open("wb") as file:
         file.truncate(100_000_000_000)  # sparse: it takes no room
-    examined = audit.audit_one("x.jpeg", raw=raw)
+    examined = examine.audit_one("x.jpeg", raw=raw)
     assert (examined.status, examined.film_id, examined.file_bytes) == ("too_large", None, 100_000_000_000)
     assert examined.reason == "found 100000000000 bytes; expected at most 300000000"
 
 
 @pytest.mark.parametrize("name", ["a\0b.jpeg", "x" * 300 + ".jpeg"])
 def test_a_name_that_no_file_can_have_is_unreadable(raw: Path, name: str) -> None:
-    examined = audit.audit_one(name, raw=raw)
+    examined = examine.audit_one(name, raw=raw)
     assert examined.status == "unreadable"
     assert examined.reason
 
@@ -318,7 +320,7 @@ def test_any_bytes_are_a_row_and_what_is_ok_becomes_a_frame(tmp_path: Path) -> N
     def holds(start: bytes, size: bytes, rest: bytes) -> None:
         data = start + size + rest
         (tmp_path / "x").write_bytes(data)
-        examined = audit.audit_one("x", raw=tmp_path)
+        examined = examine.audit_one("x", raw=tmp_path)
         assert (examined.reason is None) is (examined.status == "ok")
         assert examined.film_id == hashlib.sha256(data).hexdigest()
         if examined.status == "ok":
@@ -346,14 +348,14 @@ def test_a_folder_that_is_linked_beside_itself_is_read_once_under_its_own_name(r
     film_file(raw / "m/x.png", 1)
     (raw / "a").symlink_to(raw / "m")
     (raw / "z").symlink_to(raw / "m")
-    assert audit.files_under(raw) == ["m/x.png"]
+    assert audit_files.files_under(raw) == ["m/x.png"]
 
 
 def test_a_folder_keeps_its_own_name_where_a_link_to_it_comes_first(raw: Path, film_file: FilmFile) -> None:
     film_file(raw / "z/deep/x.png", 1)
     (raw / "a").mkdir()
     (raw / "a/link").symlink_to(raw / "z/deep")
-    assert audit.files_under(raw) == ["z/deep/x.png"]
+    assert audit_files.files_under(raw) == ["z/deep/x.png"]
 
 
 def test_a_link_to_a_folder_that_holds_the_raw_folder_is_a_row_and_is_not_followed(

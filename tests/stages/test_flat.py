@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from manifests import shards, store
 from manifests.rows import AUDITED, NORMALIZED, SPLIT, AuditedRow, NormalizedRow, SplitRow
 from stages import audit, augment, normalize, paths, split
+from stages.auditing import examine
 from stages.auditing.rows import Examined, classified, film_row
 from stages.auditing.thumbnails import Thumbnails
 from stages.augment_params import AugmentParams
@@ -62,7 +63,7 @@ def test_an_audit_holds_a_few_rows_as_objects_and_no_jobs_but_those_under_way(
         for number, job in enumerate(jobs):
             if number % 20 == 19:  # to look through all that is alive takes its time
                 rows.append(alive(AuditedRow))
-                under_way.append(alive(audit.AuditJob))
+                under_way.append(alive(examine.AuditJob))
             yield work(job)
 
     told = audit.run(audit.AuditParams(), many, replace(machine, fan_out=fan_out))

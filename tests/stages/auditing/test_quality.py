@@ -21,7 +21,7 @@ from stages.auditing.quality import FEWEST_FILMS, flagged, quality
 from stages.contract import Machine
 from stages.films import phantom
 from stages.films.phantom_plan import plan
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
 
 Audited = Callable[..., AuditedRow]
 GOOD = {"level_1": 5, "level_5": 20, "level_50": 120, "level_95": 200, "level_99": 230, "clipped": 0.0, "border": 0.0}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from manifests import store
 from manifests.rows import AUDITED, AuditedRow
 from stages import ahead, audit, paths
+from stages.auditing import examine
 from stages.auditing import shortcuts as asked
 from stages.auditing.figures import usable
 from stages.auditing.sample import Sample
@@ -115,12 +116,12 @@ def test_a_network_gets_the_frames_that_the_audit_looks_at(tmp_path: Path, pictu
     raw.mkdir(parents=True)
     (raw / "x.png").write_bytes(codec.encode(pictures[0], encoding="png"))
     params = audit.AuditParams(**FRAME)
-    alone = audit.audit_one("x.png", raw=raw, aim=params.aim)
+    alone = examine.audit_one("x.png", raw=raw, aim=params.aim)
     for frame, policy in ((params.frame, "cover"), (params.frame, "crop"), (Frame(height=64, width=64), "cover")):
         with ahead.kept_ahead(tmp_path / "normalized", frame, policy) as kept:  # type: ignore[arg-type]
-            assert audit.audit_one("x.png", raw=raw, ahead=kept, aim=params.aim).specimen == alone.specimen
+            assert examine.audit_one("x.png", raw=raw, ahead=kept, aim=params.aim).specimen == alone.specimen
     assert len(alone.specimen) == SPECIMEN.itemsize
-    assert audit.audit_one("x.png", raw=raw).specimen == b""
+    assert examine.audit_one("x.png", raw=raw).specimen == b""
 
 
 def test_the_summary_is_the_same_in_whatever_order_the_workers_work(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages import audit
+from stages.auditing import examine
 from stages.films import look
 from stages.films.phantom import draw as draw_phantom
 from stages.films.phantom_plan import plan
@@ -237,7 +237,7 @@ def test_a_set_that_is_there_twice_over_tells_what_it_would_tell_alone(chests: l
 
 
 def real_thumbnails(folder: Path, names: Sequence[str]) -> Levels:
-    examined = [audit.audit_one(name, raw=folder) for name in names]
+    examined = [examine.audit_one(name, raw=folder) for name in names]
     assert {one.status for one in examined} == {"ok"}
     return np.array([np.frombuffer(one.thumbnail, np.uint8) for one in examined])
 
