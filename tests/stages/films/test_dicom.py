@@ -59,6 +59,7 @@ def _gray_of(stored: list[int], dtype: Any = np.uint16, **tags: Any) -> list[int
         (2048, 4096, [0, 1, 2047, 2048, 4095], [0, 0, 127, 128, 255]),
         # c = 2048, w = 1: black up to 2047.5, white above
         (2048, 1, [0, 2047, 2048, 4095], [0, 0, 255, 255]),
+        (2048.5, 1, [2047, 2048, 2049], [0, 0, 255]),
         # c = 100, w = 100: black up to 50, white above 149, between y = (x - 99.5) / 99 + 0.5
         (100, 100, [0, 50, 51, 99, 100, 149, 150, 4095], [0, 0, 3, 126, 129, 255, 255, 255]),
     ],
@@ -299,6 +300,23 @@ def test_a_dicom_that_cannot_be_used_says_what_was_found_and_expected(
     assert error.status == status
     assert said in str(error)
     assert "DOE" not in str(error)
+
+
+def test_what_an_error_quotes_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pydicom quotes the bytes that it could not read: here an element's length is no multiple of its numbers'."""
+    data = dicom(RAMP, BitsStored=12, PatientID="DOE^JOHN")
+    assert data[132:140] == b"\x02\0\0\0UL\x04\0"
+    error = _refused(data[:138] + b"\x55\0" + data[140:])
+    assert (error.status, error.__cause__) == ("undecodable", None)
+    assert "BytesLengthException" in str(error)
+    assert "1.2.840" not in str(error)
+
+    def quotes(*_: object) -> None:
+        raise ValueError("DOE^JOHN")
+
+    monkeypatch.setattr("stages.films.dicom.pixels_of", quotes)
+    assert "found pixels that cannot be decoded (ValueError)" in str(_refused(data))
+    assert "DOE" not in str(_refused(data))
 
 
 def test_a_dicom_that_is_no_image_says_what_it_is() -> None:
