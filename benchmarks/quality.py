@@ -83,7 +83,7 @@ def flags_of(seen: Seen) -> list[set[str]]:
     rows = [film_row(f"{number:06d}.jpeg", one, LABEL, Frame(height=256, width=300)) for number, one in enumerate(seen)]
     thumbnails = np.stack([np.frombuffer(one.thumbnail, np.uint8) for one in seen])
     table, _ = flagged(AUDITED.table(rows), thumbnails)
-    return [set(row.flags or [row.status] if row.status != "ok" else row.flags or ()) for row in AUDITED.rows(table)]
+    return [{*(row.flags or ()), row.status} - {"ok"} for row in AUDITED.rows(table)]
 
 
 def as_jpeg(image: Image.Image) -> bytes:
@@ -118,7 +118,7 @@ def _recall(paths: Sequence[Path], seen: Seen, fault: Fault, planted: int) -> st
         changed[at] = examined(with_fault(paths[at].read_bytes(), fault, key=paths[at].name))
     flags = flags_of(changed)
     if fault == "burnt_in":  # nearly all films have a letter: found is what has more of them than before
-        found = [(changed[at].quality.marks or 0) > (seen[at].quality.marks or 0) for at in chosen]  # type: ignore[union-attr]
+        found = [(changed[at].quality.marks or 0) > (seen[at].quality.marks or 0) for at in chosen]
     else:
         found = [fault in flags[at] for at in chosen]
     before = flags_of(seen)
