@@ -83,8 +83,7 @@ def flags_of(seen: Seen) -> list[set[str]]:
     rows = [film_row(f"{number:06d}.jpeg", one, LABEL, Frame(height=256, width=300)) for number, one in enumerate(seen)]
     thumbnails = np.stack([np.frombuffer(one.thumbnail, np.uint8) for one in seen])
     table, _ = flagged(AUDITED.table(rows), thumbnails)
-    told = [(list[str](row.flags or ()), row.status) for row in AUDITED.rows(table)]
-    return [set(flags or ([status] if status != "ok" else ())) for flags, status in told]
+    return [{*map(str, row.flags or ()), row.status} - {"ok"} for row in AUDITED.rows(table)]
 
 
 def as_jpeg(image: Image.Image) -> bytes:

@@ -196,5 +196,5 @@ def _levels(films: pa.Table) -> dict[str, Any]:
         "contrast_median": float(np.median(known)),
         "contrast_min": float(known.min()),
         "middle_median": float(np.nanmedian(number("level_50", films))),
-        "clipped_median": round(float(np.nanmedian(number("clipped", films))), 4),
+        "clipped_max": round(float(np.nanmax(number("clipped", films))), 4),
     }

@@ -318,7 +318,7 @@ class Levels(Told):
     contrast_median: float | None = Field(None, description="Of the 95th less the 5th percentile.")
     contrast_min: float | None = None
     middle_median: float | None = Field(None, description="Of the median grey level.")
-    clipped_median: Share | None = Field(None, description="Of the share that is pure black or white.")
+    clipped_max: Share | None = Field(None, description="Of the share that is pure black or white.")
 
 
 class Flagged(Told):

@@ -51,7 +51,7 @@ def _clipped(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
 
 def _burnt_in(image: Gray, frame: Frame, words: np.random.Generator) -> Gray:
     """Return the picture with lines of text in one of its corners."""
-    marked, size = image.copy(), 0.032 * frame.height
+    marked, size = image.copy(), max(8.0, 0.032 * frame.height)  # pixels; below, nobody could read it
     scale, thick = size / 22, max(1, round(size / 9))  # the font's capitals are 22 pixels high
     left = round(words.choice([0.03, 0.62]) * frame.width)
     top = 0.06 if words.random() < 0.5 else 0.82
