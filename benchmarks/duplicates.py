@@ -42,7 +42,12 @@ from stages.statistics.splits import linked  # noqa: E402 - as above
 # Looked at: one radiograph, cropped and compressed differently, under two numbers of one patient.
 SAME_BY_EYE = (("test/PNEUMONIA/person1669_virus_2884.jpeg", "test/PNEUMONIA/person1669_virus_2885.jpeg"),)
 MADE_SIDE = 96  # of a made-up film
+MADE_AT_ONCE = 50
 PLANTED = 200  # crops among made-up films
+OWN, RIBS = (
+    16,
+    12,
+)  # grey levels of what made-up films have of their own, and share: about as alike as real films at 16 x 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +237,8 @@ def search(size: int) -> dict[str, float]:
     crops = min(PLANTED, size // 4)
     with Thumbnails(Path(tempfile.gettempdir())) as thumbnails:
         originals: list[NDArray[np.uint8]] = []
-        for start in range(0, size - crops, 500):
-            films = made_up(start, min(500, size - crops - start))
+        for start in range(0, size - crops, MADE_AT_ONCE):
+            films = made_up(start, min(MADE_AT_ONCE, size - crops - start))
             originals += list(films[: crops - len(originals)])
             for film in films:
                 thumbnails.add(small(film))
@@ -263,8 +268,9 @@ def made_up(start: int, number: int) -> NDArray[np.uint8]:
     own = np.fft.irfft2(spectrum / np.maximum(frequency, 1 / MADE_SIDE) ** 1.3)
     rows, columns = np.mgrid[-1 : 1 : MADE_SIDE * 1j, -1 : 1 : MADE_SIDE * 1j]
     lungs = sum(np.exp(-(((columns - x) / 0.3) ** 2) - (rows / 0.6) ** 2) for x in (-0.45, 0.45))
+    ribs = sum(np.cos(np.pi * of * (rows + turn * np.abs(columns))) for of, turn in ((9, 0.3), (14, 0.5))) * lungs
     own /= own.std(axis=(1, 2), keepdims=True)
-    return np.asarray(np.clip(160 - 80 * lungs + 28 * own, 0, 255), np.uint8)
+    return np.asarray(np.clip(160 - 80 * lungs + OWN * own + RIBS * ribs, 0, 255), np.uint8)
 
 
 def small(film: NDArray[np.uint8]) -> bytes:

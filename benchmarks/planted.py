@@ -97,7 +97,7 @@ CHANGES: Mapping[str, Change] = MappingProxyType(
         "resized, recompressed": lambda film, words: jpeg(
             resized(film, words.uniform(0.25, 0.7)), words.integers(30, 75)
         ),
-        "squeezed to 224 x 224": lambda film, _words: jpeg(film.resize((224, 224)), 85),
+        "squeezed to 200 x 200": lambda film, _words: jpeg(film.resize((200, 200)), 85),
         "cropped at one side": lambda film, words: jpeg(cropped(film, words, 1), 90),
         "cropped at 2 to 4 sides": lambda film, words: jpeg(cropped(film, words, int(words.integers(2, 5))), 90),
         "flipped": lambda film, _words: jpeg(flipped(film), 90),
@@ -119,7 +119,7 @@ SAME_BYTES, OTHER_METADATA = "same bytes", "same pixels, other metadata"
 KINDS = (*CHANGES, OTHER_METADATA, SAME_BYTES)
 TOLD = {  # what the audit should say of each kind, where it is not the kind's own first word
     "resized, recompressed": "resized",
-    "squeezed to 224 x 224": "resized",
+    "squeezed to 200 x 200": "resized",
     "cropped at one side": "cropped",
     "cropped at 2 to 4 sides": "cropped",
     "brightness": "grey_levels",

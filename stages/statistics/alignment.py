@@ -41,8 +41,8 @@ class Level:
     least: float
 
 
-COARSE = Level(16, 4, 0.9)
-LEVELS = (COARSE, Level(32, 3, 0.9), Level(SIDE, 3, -1))
+COARSE = Level(16, 4, 0.87)
+LEVELS = (COARSE, Level(32, 3, 0.88), Level(SIDE, 3, -1))
 
 
 class Pairs(Protocol):
@@ -144,12 +144,18 @@ def apart(one: Fields, other: Fields, moves: NDArray[np.float32]) -> NDArray[np.
 
 def _slopes(one: Fields) -> Fields:
     """Return how details change with each of the four numbers of a move, shape (films, 4, pixels)."""
-    levelled = _levelled(one, np.ones((1, *one.shape[1:]), np.float32))
-    down, across = np.gradient(levelled, axis=(1, 2))
-    half = one.shape[1] / 2  # pixels
-    places = _places(one.shape[1])
-    of_move = (across * places, across, down * places[:, None], down)
-    return np.stack(of_move, axis=1).reshape(len(one), 4, -1) * np.float32(half)
+    side, places = one.shape[1], _places(one.shape[1])
+    levelled = _levelled(one, np.ones((1, side, side), np.float32))
+    levelled *= side / 4  # half a side in pixels, by two pixels between neighbours
+    slopes = np.empty((len(one), 4, side, side), np.float32)
+    np.subtract(levelled[:, :, 2:], levelled[:, :, :-2], out=slopes[:, 1, :, 1:-1])
+    np.subtract(levelled[:, 2:], levelled[:, :-2], out=slopes[:, 3, 1:-1])
+    for end, of, less in ((0, 1, 0), (-1, -1, -2)):  # at the border, twice the step to the one neighbour
+        slopes[:, 1, :, end] = 2 * (levelled[:, :, of] - levelled[:, :, less])
+        slopes[:, 3, end] = 2 * (levelled[:, of] - levelled[:, less])
+    np.multiply(slopes[:, 1], places, out=slopes[:, 0])
+    np.multiply(slopes[:, 3], places[:, None], out=slopes[:, 2])
+    return slopes.reshape(len(one), 4, side * side)
 
 
 def _undone(moves: Fields, step: Fields) -> Fields:

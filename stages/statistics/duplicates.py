@@ -82,7 +82,8 @@ class Looks:
         """Return the details of some of the films."""
         if side == COARSE.side:
             return self.coarse[films].astype(np.float32)
-        return details(self.levels(films), side)
+        each, place = np.unique(films, return_inverse=True)  # a film is in several pairs
+        return details(self.levels(each), side)[place]
 
 
 @dataclass(frozen=True, slots=True)
