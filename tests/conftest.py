@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from stages.contract import Machine
 from stages.films.frame import Gray
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+# no test is timed: the machine may have other work
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def in_order(work: Callable[[Any], Any], jobs: Iterable[Any], **_shown: Any) -> list[Any]:
