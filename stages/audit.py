@@ -244,7 +244,8 @@ class _Told:
 
 def _told(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample: Sample) -> _Told:
     summary = audit_summary.summarize(rows, facts, params.aim, sample, group_pattern=params.group_pattern)
-    return _Told(summary, census.sizes_to_plot(rows), audit_summary.lines(rows, facts))
+    lines = [*audit_summary.lines(rows, facts), *audit_summary.findings(summary)]
+    return _Told(summary, census.sizes_to_plot(rows), lines)
 
 
 def _report(told: _Told, root: Root) -> Report:

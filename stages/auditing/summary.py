@@ -60,6 +60,13 @@ def lines(rows: pa.Table, facts: Mapping[str, Any]) -> list[str]:
     return text
 
 
+def findings(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the terminal should say of normalization, shortcuts and shift: a line each, the page has the rest."""
+    advice = summary["costs"]["recommendation"]
+    text = [f"normalize by {advice['policy']}, rather than {advice['runner_up']}: {advice['why'][0]}"] if advice else []
+    return [*text, *summary["shortcuts"]["said"][:1], *summary["shift"]["said"][:1]]
+
+
 def _duplicates(rows: pa.Table, facts: Mapping[str, Any]) -> dict[str, Any]:
     exact, near = rows.column("exact_duplicate_of"), rows.column("near_duplicate_of")
     shown = rows.select(["path"]).append_column("of", pc.coalesce(exact, near))
