@@ -240,7 +240,11 @@ class _Told:
 def _told(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample: Sample) -> _Told:
     summary = audit_summary.summarize(rows, facts, params.aim, sample, group_pattern=params.group_pattern)
     summary["checks"] = checks.checked(rows, summary, params.limits)
-    lines = [*audit_summary.lines(rows, facts), *checks.lines(summary["checks"])]
+    lines = [
+        *audit_summary.lines(rows, facts),
+        *audit_summary.findings(summary),
+        *checks.lines(summary["checks"]),
+    ]
     return _Told(summary, census.sizes_to_plot(rows), lines)
 
 

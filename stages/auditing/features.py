@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stages.columns import numbers
 
-GREY = ("L", "1", "I;16")  # modes
+GREY = ("L", "LA", "La", "1", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # modes
 
 
 def number(name: str, films: pa.Table) -> NDArray[np.float64]:

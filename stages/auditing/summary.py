@@ -66,6 +66,13 @@ def lines(rows: pa.Table, facts: Mapping[str, Any]) -> list[str]:
     return text
 
 
+def findings(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the terminal should say of normalization, shortcuts and shift: a line each, the page has the rest."""
+    advice = summary["costs"]["recommendation"]
+    text = [f"normalize by {advice['policy']}, rather than {advice['runner_up']}: {advice['why'][0]}"] if advice else []
+    return [*text, *summary["shortcuts"]["said"][:1], *summary["shift"]["said"][:1]]
+
+
 def _examples(rows: pa.Table, which: pa.ChunkedArray) -> list[dict[str, Any]]:
     examples: list[dict[str, Any]] = rows.take(np.flatnonzero(which)[:EXAMPLES]).to_pylist()
     return examples

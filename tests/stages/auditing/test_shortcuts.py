@@ -53,6 +53,15 @@ def pictures() -> list[Gray]:
     return drawn
 
 
+def test_the_terminal_says_the_worst_of_it_and_which_policy_to_take(
+    tmp_path: Path, pictures: list[Gray], machine: Machine
+) -> None:
+    audited_films(tmp_path, pictures[:80], BY_CLASS_IN_TRAIN, machine)
+    lines = audit.run(audit.AuditParams(**FRAME), tmp_path, machine).lines
+    assert any(line.startswith("normalize by cover, rather than ") for line in lines)
+    assert any(line.startswith("In train, ") and "alone tells" in line for line in lines)
+
+
 def audited_films(root: Path, pictures: list[Gray], qualities: Qualities, machine: Machine) -> dict[str, Any]:
     """Save the pictures as films of two classes at the qualities, audit them and return the summary."""
     places = [(split, label) for split in ("train", "test") for label in ("ill", "well")]
