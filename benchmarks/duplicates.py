@@ -72,7 +72,7 @@ def main() -> None:
         print(json.dumps(search(options.search)))
         return
     print(f"{machine()}\n{versions()}\n")
-    for name in options.sets.split(","):
+    for name in filter(None, options.sets.split(",")):
         print(benchmark_set(name, options), end="\n\n", flush=True)
     if options.sizes:
         print(size_table([int(size) for size in options.sizes.split(",")]))
@@ -84,6 +84,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sets", default="kermany-raw,kermany-224", help="folders of films, by commas")
     parser.add_argument("--sizes", default="10000,50000,100000", help="made-up films, by commas; none where empty")
     parser.add_argument("--each", type=int, default=20, help="films planted of each kind [20]")
+    parser.add_argument("--seed", type=int, default=0, help="of what is planted [0]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-duplicates")
     parser.add_argument("--search", type=int, help=argparse.SUPPRESS)  # how a search gets a process of its own
@@ -97,7 +98,7 @@ def benchmark_set(name: str, options: argparse.Namespace) -> str:
     """Return what is found of the films planted in a set, by this tool and by others."""
     root = options.work / name
     shutil.rmtree(root, ignore_errors=True)
-    planted = plant(options.films / name, root / "raw", each=options.each)
+    planted = plant(options.films / name, root / "raw", each=options.each, seed=options.seed)
     answers = {"audit": audited(root, options.jobs), "32 x 32 correlation": correlated(root / "raw")}
     if (other := cleanvision(root / "raw", options.jobs)) is not None:
         answers["cleanvision"] = other

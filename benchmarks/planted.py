@@ -135,23 +135,26 @@ TOLD = {  # what the audit should say of each kind, where it is not the kind's o
 }
 
 
-def plant(films: Path, out: Path, *, each: int) -> list[Planted]:
+def plant(films: Path, out: Path, *, each: int, seed: int = 0) -> list[Planted]:
     """Link the films of a folder into another, and plant so many of each kind among them, as other patients'.
 
-    No film is changed twice while there are others; all is a function of the films' names.
+    No film is changed twice while there are others; all is a function of the films' names
+    and the seed.
     """
     paths = sorted(path.relative_to(films).as_posix() for path in films.rglob("*.jpeg"))
     for path in paths:
         (out / path).parent.mkdir(parents=True, exist_ok=True)
         (out / path).symlink_to(films / path)
-    order = np.random.Generator(np.random.Philox(key=7)).permutation(len(paths))
+    order = np.random.Generator(np.random.Philox(key=[7, seed])).permutation(len(paths))
     turns = [(kind, number) for kind in KINDS for number in range(each)]
-    return [_plant(films, out, paths[order[turn % len(paths)]], kind, turn) for turn, (kind, _) in enumerate(turns)]
+    return [
+        _plant(films, out, paths[order[turn % len(paths)]], kind, turn, seed) for turn, (kind, _) in enumerate(turns)
+    ]
 
 
-def _plant(films: Path, out: Path, original: str, kind: str, turn: int) -> Planted:
+def _plant(films: Path, out: Path, original: str, kind: str, turn: int, seed: int) -> Planted:
     data = (films / original).read_bytes()
-    words = np.random.Generator(np.random.Philox(key=1000 + turn))
+    words = np.random.Generator(np.random.Philox(key=[turn, seed]))
     if kind == OTHER_METADATA:
         comment = b"anonymised %d" % turn
         data = data[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + data[2:]

@@ -132,10 +132,7 @@ def _kinds(
 def said(threshold: duplicates.Threshold) -> str:
     """Return how the threshold was found, as a sentence without its full stop."""
     if threshold.told is None:
-        return "too few patients to tell it: a usual value, from 5,840 chest films"
-    told = f"{threshold.told:.3f} as told by what {threshold.films:,} films have in common with other patients' at most"
-    return {
-        "films": told,
-        "least": f"never less, here {told}",
-        "most": f"never more, here {told}",
-    }[threshold.source]
+        return "too few patients to tell it, so a usual one, from 5,840 chest films"
+    told = f"by the nearest of other patients to {threshold.films:,} films {threshold.told:.3f} would do"
+    bound = {"films": "", "least": "never less; ", "most": "never more; "}
+    return bound[threshold.source] + told

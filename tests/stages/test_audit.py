@@ -21,7 +21,8 @@ from pydantic import ValidationError
 
 from manifests import store
 from manifests.rows import AUDITED, AuditedRow
-from stages import audit, normalize, paths
+from pipeline.workers import Workers
+from stages import audit, normalize, paths, phantom
 from stages.auditing import examine
 from stages.auditing import files as audit_files
 from stages.auditing.schema import Audit
@@ -531,6 +532,63 @@ def test_the_same_radiograph_in_other_bytes_is_found_and_others_are_not(
     }
     assert all(row.status == "ok" for row in rows.values())
     assert summary_of(tmp_path)["duplicates"]["near"] == 3
+
+
+def test_a_film_with_the_pixels_of_another_is_told_from_one_that_only_looks_like_it(
+    tmp_path: Path, raw: Path, machine: Machine, draw: Draw, encoded: Encoded
+) -> None:
+    (raw / "a").mkdir()
+    film = draw(4, height=300, width=400)
+    touched = film.copy()
+    touched[0, 0] ^= 1  # too little to be seen in a thumbnail
+    for name, image, kind in (("1.png", film, "PNG"), ("2.tif", film, "TIFF"), ("3.png", touched, "PNG")):
+        (raw / "a" / name).write_bytes(encoded(image, kind=kind))
+    rows = audited_rows(tmp_path, machine)
+    assert {path: row.near_duplicate_how for path, row in rows.items()} == {
+        "a/1.png": None,
+        "a/2.tif": "same_pixels",
+        "a/3.png": "recompressed",
+    }
+    assert [row.near_similarity for row in rows.values()] == [None, 1.0, 1.0]
+
+
+def test_a_film_that_is_gone_when_pixels_are_compared_has_not_the_same(raw: Path, draw: Draw, encoded: Encoded) -> None:
+    (raw / "x.png").write_bytes(encoded(draw(1)))
+    (raw / "y.png").write_bytes(encoded(draw(1), compress_level=1))
+    assert audit.same_pixels(("x.png", "y.png"), raw=raw)
+    (raw / "y.png").write_bytes(b"gone")
+    assert not audit.same_pixels(("x.png", "y.png"), raw=raw)
+    (raw / "y.png").unlink()
+    assert not audit.same_pixels(("x.png", "y.png"), raw=raw)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_phantoms_without_faults_have_no_duplicates(tmp_path: Path, machine: Machine, seed: int) -> None:
+    phantom.run(phantom.PhantomParams(films=60, longest_side_px=160, seed=seed), tmp_path, machine)
+    audited_rows(tmp_path, machine)
+    found = summary_of(tmp_path)["duplicates"]
+    assert (found["exact"], found["near"], found["radiographs"]) == (0, 0, 0)
+
+
+def test_two_workers_find_the_same_duplicates_as_one(
+    tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile, draw: Draw, encoded: Encoded
+) -> None:
+    for seed in range(12):
+        film_file(raw / f"a/{seed:02d}.png", seed, height=128, width=128)
+    (raw / "a/04 worse.jpeg").write_bytes(encoded(draw(4, height=128, width=128), kind="JPEG", quality=30))
+    (raw / "a/05 again.tif").write_bytes(encoded(draw(5, height=128, width=128), kind="TIFF"))
+    (raw / "a/06 mirrored.png").write_bytes(encoded(draw(6, height=128, width=128)[:, ::-1]))
+    two = dataclasses.replace(machine, fan_out=Workers(backend="loky", jobs=2, track=machine.track))
+    found = []
+    for on in (machine, two):
+        rows = audited_rows(tmp_path, on)
+        found.append([(tmp_path / path).read_bytes() for path in (paths.AUDIT, paths.AUDIT_SUMMARY)])
+        assert [row.near_duplicate_how for row in rows.values() if row.near_duplicate_how] == [
+            "recompressed",
+            "same_pixels",
+            "flipped",
+        ]
+    assert found[0] == found[1]
 
 
 def test_blank_films_resemble_nothing(tmp_path: Path, raw: Path, machine: Machine, encoded: Encoded) -> None:

@@ -30,14 +30,13 @@ Levels = NDArray[np.uint8]
 
 def chest(seed: int, *, side: int = 256) -> Image.Image:
     """Return a film that shares its large shapes with those of other seeds, and none of its details."""
-    rows, columns = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     words = np.random.Generator(np.random.Philox(key=seed))
-    lungs = sum(90 * np.exp(-(((columns - x) / 0.3) ** 2) - (rows / 0.6) ** 2) for x in (-0.45, 0.45))
-    details = sum(
-        words.normal(0, 40) * np.exp(-(((columns - x) / w) ** 2) - ((rows - y) / h) ** 2)
-        for x, y, w, h in zip(*words.uniform(-1, 1, (2, 60)), *words.uniform(0.03, 0.2, (2, 60)), strict=True)
-    )
-    return Image.fromarray(np.clip(170 - lungs + details, 0, 255).astype(np.uint8))
+    places = np.linspace(-1, 1, side)
+    lungs = np.exp(-((places / 0.6) ** 2))[:, None] * sum(np.exp(-(((places - x) / 0.3) ** 2)) for x in (-0.45, 0.45))
+    middles, widths = words.uniform(-1, 1, (2, 60, 1)), words.uniform(0.03, 0.2, (2, 60, 1))
+    down, across = np.exp(-(((places - middles) / widths) ** 2))
+    details = (words.normal(0, 40, (60, 1)) * down).T @ across
+    return Image.fromarray(np.clip(170 - 90 * lungs + details, 0, 255).astype(np.uint8))
 
 
 def thumbnails(films: Sequence[Image.Image]) -> Levels:
