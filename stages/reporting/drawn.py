@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from markupsafe import Markup, escape
 
+from stages.films.frame import Frame
 from stages.reporting.plots import COLOURS, LETTERS_BESIDE, Dots
 
 WIDE, NARROW = 660, 350  # pixels of the drawing; the page scales it
 LETTER = 6.6  # pixels across, of letters of LETTERS_PX
 LETTERS_PX = 12
 PANEL = 110  # pixels down, of a histogram
+MOST_HIGH = 420  # pixels down, of a scatter
 SHAPES = (  # as plots.MARKERS, about (0, 0)
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
     "M-3.5-3.5h7v7h-7z",
@@ -28,6 +30,7 @@ SHAPES = (  # as plots.MARKERS, about (0, 0)
 )
 NICE = (1, 1.5, 2, 3, 5, 7)  # where a logarithmic axis is marked, and ten times these
 INK, LINE = "var(--ink)", "var(--line)"
+_POINT = 'stroke-width="5" stroke-linecap="round" fill="none"'
 
 
 def dot_plot(
@@ -98,6 +101,52 @@ def histograms(
     bottom = top + len(counts) * (PANEL + 26) - 26
     parts.append(_text((left + right) / 2, bottom + 36, axis, "middle"))
     return _svg(parts, WIDE, bottom + 44, alt)
+
+
+def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, frame: Frame | None, alt: str) -> Markup:
+    """Return a scatter of widths and heights, coloured by class, both axes to one scale.
+
+    Args:
+        sizes: width and height of films, by class.
+        frame: that films come into, drawn as a box, and its aspect as a line; neither where None.
+        alt: what a reader who does not see the plot should know.
+    """
+    films = [film for of_class in sizes.values() for film in of_class]
+    widest, highest = (1.05 * max(side) for side in zip(*films, strict=True))
+    legend, top = _legend(list(sizes), WIDE)
+    left, right = 62.0, WIDE - 14.0
+    scale = min((right - left) / widest, MOST_HIGH / highest)
+    bottom = top + highest * scale
+    ticks = [(left + tick * scale, f"{tick:,}") for tick in _even((right - left) / scale)]
+    parts = [legend, *_grid(ticks, top, bottom)]
+    for tick in _even(highest):
+        parts.append(_line(left, bottom - tick * scale, right, bottom - tick * scale, LINE))
+        parts.append(_text(left - 8, bottom - tick * scale + 4, f"{tick:,}", "end"))
+    for index, of_class in enumerate(sizes.values()):
+        places = "".join(f"M{left + w * scale:.1f} {bottom - h * scale:.1f}h0" for w, h in of_class)
+        colour = COLOURS[index % len(COLOURS)]
+        parts.append(f'<path d="{places}" stroke="{colour}" stroke-opacity="0.55" {_POINT}/>')
+    if frame is not None:
+        parts += _frame(frame, left, bottom, scale, min((right - left) / scale / frame.width, highest / frame.height))
+    parts += [_text((left + right) / 2, bottom + 36, "width, pixels", "middle"), _text(8, top + 4, "height", "start")]
+    return _svg(parts, WIDE, bottom + 44, alt)
+
+
+def _frame(frame: Frame, left: float, bottom: float, scale: float, times: float) -> Iterator[str]:
+    """Yield the target frame from the corner of the axes, and the line of all sizes of its aspect."""
+    width, height = frame.width * scale, frame.height * scale
+    yield _line(left, bottom, left + times * width, bottom - times * height, INK, ' stroke-dasharray="4 3"')
+    yield (
+        f'<rect x="{left:.1f}" y="{bottom - height:.1f}" width="{width:.1f}" height="{height:.1f}" fill="none" '
+        f'stroke-width="1.5" style="stroke: {INK}"/>'
+    )
+    yield _text(left + width + 6, bottom - 6, f"target frame, {frame.width} x {frame.height}", "start")
+
+
+def _even(most: float) -> range:
+    """Return where to mark an axis from 0: at most eight round numbers."""
+    step = next(step for power in range(12) for step in (10**power, 2 * 10**power, 5 * 10**power) if most / step <= 8)
+    return range(0, int(most) + 1, step)
 
 
 def _panel(

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from stages.films.frame import Frame
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -52,7 +50,6 @@ WIDTH_IN = 6.0
 LETTERS_BESIDE = 42  # of a row's name, in half of that width
 NARROW_IN = 3.7  # on a telephone, where the other width's letters would be too small to read
 LETTERS_PER_IN = 13  # of the legend
-POINTS_AT_MOST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,45 +128,6 @@ def _rows_of_dots(
         axes.grid(axis="y", which="minor", linestyle=":")
         legend_above(figure, axes)
         return as_svg(figure, alt)
-
-
-def size_plot(sizes: Mapping[str, Sequence[tuple[int, int]]], *, frame: Frame | None, alt: str) -> Markup:
-    """Return a scatter of widths and heights, coloured by class.
-
-    Args:
-        sizes: width and height of films, by class.
-        frame: that films come into, drawn as a box, and its aspect as a line; neither where None.
-        alt: what a reader who does not see the plot should know.
-    """
-    films = [film for of_class in sizes.values() for film in of_class]
-    every = 1 + len(films) // POINTS_AT_MOST
-    right = max((width for width, _ in films), default=1) * 1.05
-    top = max((height for _, height in films), default=1) * 1.05
-    with styled(salt=alt):
-        figure, axes = blank(4.2)
-        for index, (name, of_class) in enumerate(sizes.items()):
-            axes.scatter(
-                [width for width, _ in of_class[::every]],
-                [height for _, height in of_class[::every]],
-                **look_of(index, name),
-                s=9,
-                alpha=0.5,
-                rasterized=True,  # thousands of points as SVG would make the page slow
-            )
-        if frame is not None:
-            _draw_frame(axes, frame, right)
-        axes.set(xlim=(0, right), ylim=(0, top), xlabel="width, pixels", ylabel="height, pixels")
-        axes.grid()
-        legend_above(figure, axes)
-        return as_svg(figure, alt)
-
-
-def _draw_frame(axes: Axes, frame: Frame, right: float) -> None:
-    """Draw the target frame from the corner of the axes, and all sizes of its aspect."""
-    height, width = frame.height, frame.width
-    axes.plot([0, right], [0, right * height / width], color=INK, linewidth=1, linestyle=DASHES, label="its aspect")
-    box = ([0, width, width, 0, 0], [0, 0, height, height, 0])
-    axes.plot(*box, color=INK, linewidth=1.5, label=f"target frame, {width} x {height}")
 
 
 def _draw_dots(axes: Axes, dots: Dots, categories: Sequence[str], *, shift: float, index: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.films.frame import Frame
 from stages.reporting import drawn
 from stages.reporting.plots import Dots
 
@@ -92,3 +93,28 @@ def test_an_axis_of_any_reach_has_a_few_marks() -> None:
 
 def test_films_that_are_all_alike_have_a_histogram() -> None:
     assert "100 %" in words(drawn.histograms({"a": {"b": [5]}}, edges=[1, 1], classes=["b"], axis="x", alt="x"))
+
+
+def points(svg: str) -> list[list[tuple[float, float]]]:
+    """Return where each class's films lie in a scatter."""
+    paths = [str(path.get("d")) for path in read(svg).iter(f"{SVG}path") if path.get("stroke-opacity")]
+    return [[(float(x), float(y)) for x, y in re.findall(r"M([\d.]+) ([\d.]+)h0", path)] for path in paths]
+
+
+@given(st.lists(st.tuples(st.integers(8, 5000), st.integers(8, 5000)), min_size=1, max_size=20))
+def test_films_lie_where_their_sizes_are_on_one_scale(films: list[tuple[int, int]]) -> None:
+    svg = drawn.size_plot({"a": films[::2], "b": films[1::2]}, frame=Frame(height=256, width=300), alt="sizes")
+    placed = [place for of_class in points(svg) for place in of_class]
+    box = next(read(svg).iter(f"{SVG}rect"))
+    left, bottom = float(str(box.get("x"))), float(str(box.get("y"))) + float(str(box.get("height")))
+    scale = float(str(box.get("width"))) / 300
+    assert float(str(box.get("height"))) == pytest.approx(256 * scale, abs=0.2)
+    for (width, height), (x, y) in zip([*films[::2], *films[1::2]], placed, strict=True):
+        assert x - left == pytest.approx(width * scale, abs=0.2 + width * 0.1 / 300)
+        assert bottom - y == pytest.approx(height * scale, abs=0.2 + height * 0.1 / 300)
+
+
+def test_a_scatter_without_a_frame_has_no_box() -> None:
+    svg = drawn.size_plot({"<b>": [(40, 30)]}, frame=None, alt="sizes")
+    assert not list(read(svg).iter(f"{SVG}rect"))
+    assert "<b>" in words(svg)
