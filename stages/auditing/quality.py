@@ -71,6 +71,7 @@ def flagged(rows: pa.Table, thumbnails: Thumbnails) -> tuple[pa.Table, dict[str,
     marked["unlike"] |= number("colour", rows) > COLOURFUL
     for flag in TOLD_OF_CHESTS:
         marked[flag] &= ~marked["unlike"]
+    marked["clipped"] &= ~marked["inverted"]  # whose black border is white
     every = np.stack([marked[flag] & np.asarray(seen) for flag in FLAGS], axis=1)
     rows = with_columns(rows, flags=_lists(every, seen), warning=_warned(rows.column("warning"), every))
     return (rows if bearings is None else _with_bearings(rows, films, bearings)), told

@@ -18,7 +18,7 @@ Colours = NDArray[np.uint8]  # (height, width, 3), red, green and blue
 CONTRAST_LEFT = 0.2  # of a film's own contrast, where it is low
 BURNT_OUT = 0.3  # share of a film that its exposure drives to white
 BORDER = 0.2  # width of the bars at left and right, of the film's width
-BRIGHTER = (1.12, 6)  # gain and offset of a copy that is a little brighter
+BRIGHTER = (1.08, 4)  # gain and offset of a copy that is a little brighter
 WORDS = ("PORTABLE AP", "SUPINE 90KV", "02:15 ROOM 4")
 
 
@@ -57,7 +57,8 @@ def _burnt_in(image: Gray, frame: Frame, words: np.random.Generator) -> Gray:
     top = 0.06 if words.random() < 0.5 else 0.82
     for line, text in enumerate(WORDS):
         place = (left, round(top * frame.height + 1.7 * size * (line + 1)))
-        cv2.putText(marked, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, 250, thick, cv2.LINE_AA)
+        for level, stroke in ((0, thick + 2), (250, thick)):  # bright letters in a dark outline, readable anywhere
+            cv2.putText(marked, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, level, stroke, cv2.LINE_AA)
     return marked
 
 

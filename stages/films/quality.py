@@ -23,8 +23,9 @@ PERCENTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
 SHORTEST_TO_READ = 128  # pixels; on the shorter side of a smaller film a letter has no strokes left
 STROKE = 5  # pixels of a film of 256 to 512 on its shorter side: what is narrower may be a letter's stroke
 RISE = 60  # grey levels by which a letter's strokes stand out of what lies around them
-TALLEST, SHORTEST, NARROWEST = 0.11, 0.015, 0.008  # height and width of letters, of the film's shorter side
+LARGEST, SMALLEST = 0.11, 0.015  # height of letters, of the film's shorter side
 FEWEST_PIXELS = 8  # of a letter
+FEWEST_ROWS, FEWEST_COLUMNS = 5, 4  # of a letter, however small the film: less may lie between a bone and a border
 INKED = (0.2, 0.9)  # share of a letter's box that its strokes fill: a wire fills less, a coin more
 
 Mask = NDArray[np.bool_]
@@ -116,7 +117,9 @@ def _letter(ink: Gray, box: Sequence[int]) -> bool:
     """Return whether what lies in a box is as large as a letter, and as full."""
     left, top, width, height = box
     side = min(ink.shape)
-    if not (SHORTEST * side <= height <= TALLEST * side and NARROWEST * side <= width <= TALLEST * side):
+    if not max(FEWEST_ROWS, SMALLEST * side) <= height <= LARGEST * side:
+        return False
+    if not FEWEST_COLUMNS <= width <= LARGEST * side:
         return False
     pixels = cv2.countNonZero(ink[top : top + height, left : left + width])
     return pixels >= FEWEST_PIXELS and INKED[0] <= pixels / (width * height) <= INKED[1]
