@@ -2,8 +2,8 @@
 
 A policy's score is what it costs a film plus what it lets a network read of the class; the least is recommended.
 
-- cost: the mean over the classes of each delivered split, each counting the same, of the share of a film that is lost,
-  half the share of the frame that is padded, and for a squeeze the distortion;
+- cost: the mean over the classes of each delivered split, each counting the same, of the share of a film that is lost
+  (beyond a quarter, twice), the share of the frame that is padded, and for a squeeze the distortion;
 - marks: for each mark of the policy (`stages.auditing.costs`) how far it surely tells a class from the rest, from 0 to
   1 (2 |AUC - 0.5| at the nearer end of the 95 % interval), the largest of all classes and splits. Padding and shape
   count whole: a black bar or a flattened heart shows in every film. Framing counts half: to read it, one has to know
@@ -19,8 +19,8 @@ from typing import Any
 from stages.films.placement import Policy
 
 READ = {"padding": 1.0, "shape": 1.0, "framing": 0.5}
-PADDED = 0.5  # the price of a black pixel: it is wasted, and nothing of the film is gone
-ORDER: tuple[Policy, ...] = ("cover", "letterbox", "crop", "squeeze")  # of equal scores, the first
+ORDER: tuple[Policy, ...] = ("cover", "letterbox", "crop", "squeeze")
+AS_GOOD = 0.01  # as the least score: the first in ORDER is taken. Into a square frame, crop is cover but for rounding
 DOES: Mapping[Policy, str] = {
     "crop": "scales the shorter side, cuts what stands over and leaves black what is missing",
     "cover": "fills the frame and cuts what stands over",
@@ -38,9 +38,9 @@ Figures = Mapping[str, Any]
 
 def advice(policies: Mapping[Policy, Figures]) -> dict[str, Any]:
     """Return the recommended policy, the runner-up, the scores of all and the reasons."""
-    scores = {policy: _score(policy, found) for policy, found in policies.items()}
-    ranked = sorted(scores, key=lambda policy: (scores[policy]["score"], ORDER.index(policy)))
-    best, second = ranked[:2]
+    scores = {policy: _score(found) for policy, found in policies.items()}
+    best = _least(scores)
+    second = _least({policy: score for policy, score in scores.items() if policy != best})
     return {
         "policy": best,
         "runner_up": second,
@@ -55,12 +55,15 @@ def advice(policies: Mapping[Policy, Figures]) -> dict[str, Any]:
     }
 
 
-def _score(policy: Policy, found: Figures) -> dict[str, float]:
-    cells = list(_cells(found))
-    lost, padded = (mean(cell[name] for cell in cells) for name in ("lost", "padded"))
-    distorted = mean(cell["distortion"] for cell in cells) if policy == "squeeze" else 0.0
+def _least(scores: Mapping[Policy, Figures]) -> Policy:
+    """Return the policy of the least score, and of those that are as good the first in ORDER."""
+    least = min(score["score"] for score in scores.values())
+    return next(policy for policy in ORDER if policy in scores and scores[policy]["score"] <= least + AS_GOOD)
+
+
+def _score(found: Figures) -> dict[str, float]:
+    cost = mean(cell["cost"] for cell in _cells(found))
     marks = sum(price * _surest(found, mark)[0] for mark, price in READ.items())
-    cost = lost + PADDED * padded + distorted
     return {"cost": round(cost, 4), "marks": round(marks, 4), "score": round(cost + marks, 4)}
 
 

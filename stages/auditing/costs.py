@@ -33,7 +33,7 @@ from stages.films.placements import RESIZES, Placements, place_all
 from stages.statistics.tells import standardised_difference, tell
 
 WORST = 12
-LOST, PADDED, DISTORTED = 1.0, 0.5, 1.0  # prices: what is lost is gone, a black pixel is only wasted
+OUTSKIRTS = 0.25  # share of a chest film that shows no lung: what is lost beyond it counts twice
 
 Columns = NDArray[np.float64]  # (films,)
 
@@ -74,13 +74,13 @@ def distortion(placements: Placements) -> Columns:
 
 def _of_policy(films: pa.Table, frame: Frame, policy: Policy) -> dict[str, Any]:
     return {
-        "by_class": nested(films, lambda some: _means(placed(some, frame, policy))),
+        "by_class": nested(films, lambda some: _means(placed(some, frame, policy), policy)),
         "marks": {split: _marks(of_split, frame, policy) for split, of_split in by_split(films).items()},
         "worst": _worst(films, placed(films, frame, policy), policy),
     }
 
 
-def _means(films: Placements) -> dict[str, float]:
+def _means(films: Placements, policy: Policy) -> dict[str, float]:
     rows: dict[str, NDArray[Any]] = {
         "lost_width": films.lost_width,
         "lost_height": films.lost_height,
@@ -89,6 +89,7 @@ def _means(films: Placements) -> dict[str, float]:
         "padded": films.padded,
         "enlarged_films": (films.scale_x > 1) | (films.scale_y > 1),
         "distortion": distortion(films),
+        "cost": harm_of(films, policy),
     }
     means = {name: round(float(values.mean()), 4) for name, values in rows.items()}
     medians = {"scale_x": films.scale_x, "scale_y": films.scale_y, "stretch": films.stretch}
@@ -131,10 +132,11 @@ def _worst(films: pa.Table, placements: Placements, policy: Policy) -> list[dict
 
 
 def harm_of(placements: Placements, policy: Policy) -> Columns:
-    """Return what a policy costs each film: what is lost, padded and distorted, each at its price."""
-    harm = LOST * placements.lost + PADDED * placements.padded
+    """Return what a policy costs each film: lost (beyond its outskirts twice), padded, and of a squeeze distorted."""
+    lost = placements.lost
+    harm = lost + np.maximum(0, lost - OUTSKIRTS) + placements.padded
     # the others keep the aspect, but for the rounding to whole pixels
-    return harm + DISTORTED * distortion(placements) if policy == "squeeze" else harm
+    return harm + distortion(placements) if policy == "squeeze" else harm
 
 
 def _missing(shown: NDArray[np.int64], side: int) -> Columns:

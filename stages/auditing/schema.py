@@ -183,6 +183,7 @@ class Cost(Told):
     padded: Share = Field(description="Share of the frame that shows no film.")
     enlarged_films: Share = Field(description="Share of the films scaled up, one way at least.")
     distortion: float = Field(ge=0, description="Of max(stretch, 1 / stretch) - 1; rounding, but for squeeze.")
+    cost: float = Field(ge=0, description="Lost (beyond a quarter twice), padded, for squeeze the distortion.")
     scale_x_median: float = Field(description="Pixels of the frame per pixel of the film, across.")
     scale_y_median: float = Field(description="The same, down.")
     stretch_median: float = Field(description="Of scale_x / scale_y.")

@@ -85,6 +85,13 @@ def test_where_no_class_differs_and_much_would_be_cut_the_whole_film_is_shown(au
     assert all(score["marks"] == 0 for score in advice["scores"].values())
 
 
+def test_into_a_square_frame_crop_is_cover_and_cover_is_recommended(audited: Audited) -> None:
+    rows = [audited(f"{at}.png", width=900 + 7 * at, height=1000) for at in range(30)]
+    advice = found(rows, Frame(height=224, width=224))["recommendation"]
+    assert abs(advice["scores"]["crop"]["score"] - advice["scores"]["cover"]["score"]) < 0.01
+    assert advice["policy"] == "cover"
+
+
 def test_the_reasons_hold_the_figures(audited: Audited) -> None:
     wide, narrow = list(np.linspace(1.4, 1.8, 30)), list(np.linspace(0.95, 1.1, 30))
     told = found([*films(audited, "normal", narrow), *films(audited, "viral", wide)])

@@ -99,6 +99,7 @@ COST = {
     "padded": 0.0,
     "enlarged_films": 0.1,
     "distortion": 0.001,
+    "cost": 0.2,
     "scale_x_median": 0.25,
     "scale_y_median": 0.25,
     "stretch_median": 1.0,
