@@ -1,7 +1,6 @@
 """Flags of picture quality on real films: how many planted faults are found, how many untouched films are flagged.
 
-python benchmarks/quality.py                       every table, about three minutes
-python benchmarks/quality.py --planted 10          a quick look
+python benchmarks/quality.py                       every table, some minutes; --planted 10 for a quick look
 
 Each fault is planted in films of a set whose other films stay as they are, encoded again as JPEG at quality 90, and
 the set is flagged anew by the audit's own functions. Letters are compared with what a person saw on 160 films
@@ -50,6 +49,7 @@ FAULTS: tuple[Fault, ...] = (
 )
 TRIAL_SIZES = (20, 50, 100, 375)
 FLAGS: tuple[Flag, ...] = get_args(Flag)
+LYING: dict[int, Flag] = {1: "rotated_90", 2: "rotated_180", 3: "rotated_270", 4: "inverted"}  # by change
 LABEL = Named("normal", "a patient", None)
 SMALLEST_PICTURE = 64  # pixels a side; icons are no pictures that anyone takes for a film
 Seen = list[Examined]
@@ -65,6 +65,7 @@ def main() -> None:
     print(untouched(seen), end="\n\n")
     print(recall(sets, seen, planted), end="\n\n")
     print(no_radiographs(seen), end="\n\n")
+    print(mostly_wrong(seen[SETS[1]]), end="\n\n")
     print(by_size(seen[SETS[1]]), end="\n\n")
     print(letters(sets[SETS[0]]), end="\n\n")
     print(time_per_film(sets[SETS[0]]))
@@ -215,22 +216,36 @@ def by_size(seen: Seen) -> str:
             chosen = keyed("size", size, trial).permutation(len(seen))[:size]
             some = [seen[at] for at in chosen]
             wrong = max(2, size // 10)
-            some[:wrong] = [quarter_turned(one) for one in some[:wrong]]
+            some[:wrong] = [as_changed(one, 1) for one in some[:wrong]]
             flags = flags_of(some)
             found += sum("rotated_90" in one for one in flags[:wrong])
             turned += wrong
-            lying = {"inverted", "rotated_90", "rotated_180", "rotated_270"}
-            askew += sum(bool(one & lying) for one in flags[wrong:])
+            askew += sum(bool(one & {*LYING.values()}) for one in flags[wrong:])
             unlike += sum("unlike" in one for one in flags[wrong:])
         good = trials * size - turned
         rows += [[f"{size:,}", f"{trials}", share(askew, good), share(unlike, good), share(found, turned)]]
     return markdown(rows)
 
 
-def quarter_turned(one: Examined) -> Examined:
-    """Return what would be seen of a film turned clockwise."""
+def mostly_wrong(seen: Seen) -> str:
+    """Return what becomes of sets of which half or more of the films are turned or inverted."""
+    kinds = {"half inverted": (4, 0.5), "nine tenths inverted": (4, 0.9), "half upside down": (2, 0.5),
+             "nine tenths turned by 90 degrees": (1, 0.9)}  # fmt: skip
+    rows = [["changed", "found, and as what they are", "upright films called something else"]]
+    for kind, (change, of) in kinds.items():
+        wrong = keyed("mostly", kind).random(len(seen)) < of
+        flags = flags_of([as_changed(one, change) if bad else one for one, bad in zip(seen, wrong, strict=True)])
+        name = LYING[change]
+        found = sum(name in one for one, bad in zip(flags, wrong, strict=True) if bad)
+        called = sum(bool(one & {*LYING.values()}) for one, bad in zip(flags, wrong, strict=True) if not bad)
+        rows.append([kind, share(found, int(wrong.sum())), share(called, int((~wrong).sum()))])
+    return markdown(rows)
+
+
+def as_changed(one: Examined, change: int) -> Examined:
+    """Return what would be seen of a film turned clockwise by quarters, or inverted (4)."""
     square = np.frombuffer(one.thumbnail, np.uint8).reshape(SIDE, SIDE)
-    return replace(one, thumbnail=np.rot90(square, -1).tobytes())
+    return replace(one, thumbnail=(255 - square if change == 4 else np.rot90(square, -change)).tobytes())
 
 
 def letters(paths: Sequence[Path]) -> str:
