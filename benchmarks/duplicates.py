@@ -83,8 +83,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--films", type=Path, default=SHARED)
     parser.add_argument("--sets", default="kermany-raw,kermany-224", help="folders of films, by commas")
     parser.add_argument("--sizes", default="10000,50000,100000", help="made-up films, by commas; none where empty")
-    parser.add_argument("--each", type=int, default=20, help="films planted of each kind [20]")
-    parser.add_argument("--seed", type=int, default=0, help="of what is planted [0]")
+    parser.add_argument("--each", type=int, default=60, help="films planted of each kind [60]")
+    parser.add_argument("--seed", type=int, default=1, help="of what is planted [1]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-duplicates")
     parser.add_argument("--search", type=int, help=argparse.SUPPRESS)  # how a search gets a process of its own

@@ -28,6 +28,12 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "films"
 
 
+def named(path: str) -> tuple[str, str]:
+    found = kermany_name(path)
+    assert found is not None, path
+    return found
+
+
 def levels(path: Path) -> Image.Image:
     return decode.decode(path.read_bytes())[1]
 
@@ -36,7 +42,7 @@ def test_planted_films_are_other_patients_of_the_same_class_and_the_same_each_ti
     found = planted.plant(films, tmp_path / "one", each=1)
     assert [film.kind for film in found] == list(planted.KINDS)
     for film in found:
-        (label, group), (of_label, of_group) = (kermany_name(path) or ("", "") for path in (film.path, film.original))
+        (label, group), (of_label, of_group) = named(film.path), named(film.original)
         assert label == of_label
         assert group != of_group
     assert planted.plant(films, tmp_path / "two", each=1) == found
