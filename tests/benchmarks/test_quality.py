@@ -11,7 +11,7 @@ import pytest
 from benchmarks import quality
 from stages.auditing.rows import Examined
 from stages.statistics import mean_film
-from stages.statistics.duplicates import SIDE
+from stages.statistics.alignment import SIDE
 
 LETTERS = Path(quality.__file__).with_name("letters.csv")
 
