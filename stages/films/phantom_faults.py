@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -157,9 +158,14 @@ def _plant_duplicates(planned: _Films, good: _Films, register: Register, fault: 
 
 
 def _plant_near(planned: _Films, good: _Films, register: Register, fault: Fault) -> _Films:
-    """Return the films and near copies of some training films, each kind of others, under new names."""
+    """Return the films and near copies of some training films, each kind of others, under new names.
+
+    Copied are films of patients who have no other: drawn siblings are so alike that a copy of one is one of both.
+    """
+    films_of = Counter(film.patient for film in planned)
     train = [film for film in good if film.delivered_split == "train" and film.mode == "L"]
-    for original in _spread(train, _how_many(good), turn=NEAR.index(fault)):
+    alone = [film for film in train if films_of[film.patient] == 1]
+    for original in _spread(alone or train, _how_many(good), turn=NEAR.index(fault)):
         patient = register.patient(original.label)
         copy = replace(original, path=register.path(patient, "train", 0), patient=patient, drawn=original.frame)
         copy = replace(copy, frame=_near_frame(original.frame, fault), duplicate_of=original.path)

@@ -137,11 +137,12 @@ def screenshot(frame: Frame, words: np.random.Generator) -> Colours:
     """Return a window of some program: a title bar, lines of grey words on white, a button."""
     height, width = frame.height, frame.width
     page = np.full((height, width, 3), 240, np.uint8)
-    bar, line = max(8, round(0.09 * height)), max(6, round(0.045 * height))
+    bar, line = max(8, round(words.uniform(0.06, 0.12) * height)), max(6, round(words.uniform(0.035, 0.06) * height))
+    side = words.uniform(0.08, 0.32)
     page[:bar] = (44, 62, 92)
-    page[bar:, : round(0.22 * width)] = (232, 236, 241)
+    page[bar:, : round(side * width)] = (232, 236, 241)
     for top in range(bar + line, height - 3 * line, 2 * line):
-        left = round(0.27 * width)
+        left = round((side + 0.05) * width)
         while left < 0.9 * width:
             right = left + round(words.uniform(0.03, 0.12) * width)
             page[top : top + line // 2, left : min(right, round(0.95 * width))] = 84

@@ -136,7 +136,9 @@ def outcome(root: Path, *arguments: str) -> tuple[int, str]:
 
 def test_a_manifest_of_a_stranger_ends_the_run_in_one_line_and_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "data/audit").mkdir(parents=True)
-    footer = json.dumps({"schema": "AuditedRow", "schema_version": 1, "facts": {"raw": "data/raw", "classes": ["a"]}})
+    footer = json.dumps(
+        {"schema": "AuditedRow", "schema_version": AUDITED.version, "facts": {"raw": "data/raw", "classes": ["a"]}}
+    )
     columns = {field.name: pa.nulls(1, field.type) for field in AUDITED.fields} | {
         "path": pa.array(["../../\nescape\x1b[2J"]),
         "status": pa.array(["ok"]),
