@@ -83,6 +83,11 @@ def rows(project: kill.Project, stage: str) -> list[Any]:
     return store.read(schema, project.root / path)
 
 
+def alone(films: list[Any]) -> list[Any]:
+    """Return audited rows without what compares a film with the set's others, of which one is gone."""
+    return [replace(film, askew=None, distance=None) for film in films]
+
+
 def shards(project: kill.Project, stage: str) -> dict[str, bytes]:
     folder = project.root / kill.OUTPUTS[stage][0] / "shards"
     return {path.name: path.read_bytes() for path in folder.glob("*")}
@@ -138,7 +143,7 @@ def test_a_film_that_ends_or_holds_its_process_is_a_row_and_all_others_are_as_ev
     assert failed.path in {row.path for row in rows(clean, stage)}
     assert word in failed.reason
     if stage == "audit":
-        assert [row for row in found if row != failed] == good
+        assert alone([row for row in found if row != failed]) == alone(good)
         return
     assert (failed.shard, failed.sha256, failed.encoded_bytes) == (None, None, None)
     assert shards(own, stage) == shards(lacking, stage)
