@@ -25,6 +25,7 @@ import numpy as np  # noqa: E402 - after the path
 from numpy.typing import NDArray  # noqa: E402 - as above
 from PIL import Image  # noqa: E402 - as above
 
+from benchmarks.footprint import resident_mb  # noqa: E402 - as above
 from benchmarks.planted import KINDS, Planted, paths_under, plant, told  # noqa: E402 - as above
 from benchmarks.prepared import SHARED, versions  # noqa: E402 - as above
 from benchmarks.processes import finish, stage_command  # noqa: E402 - as above
@@ -225,7 +226,7 @@ def size_table(sizes: Sequence[int]) -> str:
                 f"{found['look_s']:.1f}",
                 f"{found['search_s']:.1f}",
                 f"{found['looked_at']:,}",
-                f"{ended.peak_mb:,.0f}",
+                f"{found['peak_mb']:,.0f}",
                 str(found["found"]),
                 str(found["others"]),
             ]
@@ -258,6 +259,7 @@ def search(size: int) -> dict[str, float]:
         "looked_at": found.looked_at,
         "found": len(pairs & expected),
         "others": len(pairs - expected),
+        "peak_mb": resident_mb("VmHWM"),
     }
 
 

@@ -135,16 +135,18 @@ def _remember(
 def _whitened(lowest: Numbers) -> tuple[Numbers, Numbers]:
     """Return unit vectors of films, and of the mirrored films: the odd waves across change their sign."""
     across, down = _waves()
-    usual = USUAL / np.hypot(across, down)
+    usual = (USUAL / np.hypot(across, down)).astype(np.float32)
+    odd = (1 - 2 * (across % 2)).astype(np.float32)
     spread = np.maximum(lowest.std(axis=0), LEAST_SPREAD * usual)
     middle = lowest.mean(axis=0)
-    return _unit((lowest - middle) / spread), _unit((lowest * (1 - 2 * (across % 2)) - middle) / spread)
+    return _unit((lowest - middle) / spread), _unit((lowest * odd - middle) / spread)
 
 
 def _unit(differences: Numbers) -> Numbers:
-    shared = np.full((len(differences), 1), SHARED)
+    shared = np.full((len(differences), 1), SHARED, np.float32)
     vectors = np.concatenate([differences, shared], axis=1)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+    vectors /= np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
+    return vectors
 
 
 def _waves() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
