@@ -75,7 +75,7 @@ def examined(data: bytes) -> Examined:
     """Return what the audit sees in a file."""
     header, image = decode.decode(data)
     thumbnail, measured = seen_in(image)
-    return Examined("ok", None, None, len(data), header, thumbnail, measured)
+    return Examined("ok", None, None, len(data), header, thumbnail, quality=measured)
 
 
 def seen_in(image: Image.Image) -> tuple[bytes, quality.Quality]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from manifests import store
@@ -21,7 +23,7 @@ from stages import nih, paths
 from stages.auditing import census, checks, pictured
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, said, set_duplicates_aside, warn_of_groups_in_test
-from stages.auditing.examine import AuditJob, audit_job, same_pixels, without
+from stages.auditing.examine import AuditJob, audit_job, without
 from stages.auditing.files import files_under, readable
 from stages.auditing.quality import flagged
 from stages.auditing.rows import classified, film_row
@@ -117,13 +119,13 @@ class AuditParams(Params):
 
 def look_at_all(
     params: AuditParams, raw: Path, machine: Machine, thumbnails: Thumbnails
-) -> tuple[pa.Table, Labels, set[str], Sample]:
+) -> tuple[pa.Table, Labels, set[str], Sample, NDArray[np.uint64]]:
     """Examine every file under the raw folder, and lay down a thumbnail of each.
 
     Returns:
         The rows in the order of the paths, their classes open; the way films are named; the labels of those that are
-        images, since a folder of other files makes no class; and what was seen of those that were searched for
-        shortcuts.
+        images, since a folder of other files makes no class; what was seen of those that were searched for shortcuts;
+        and the sum of each film's levels (`look.levels_sum`).
     """
     files = files_under(raw)
     key = patient_key()  # here, and not where the work is done: other hosts have variables of their own
@@ -131,22 +133,24 @@ def look_at_all(
     if labels.listed or labels.beside:
         files = sorted({*files, *labels.listed} - {*labels.beside})
     retry = Retry(alone=lambda job, _path: job, without=without)
-    wanted, sample = _drawn(files, labels), Sample()
+    wanted, sample, sums = _drawn(files, labels), Sample(), np.zeros(len(files), np.uint64)
     jobs = Made(lambda number: AuditJob(files[number], sampled=files[number] in wanted), len(files))
     work = partial(audit_job, raw=raw, ahead=machine.ahead, key=key, aim=params.aim)
     examined = machine.fan_out(work, jobs, total=len(files), retry=retry)
     found: set[str] = set()
-    tables = [AUDITED.table([])]
+    tables, seen = [AUDITED.table([])], 0
     looked = zip(map(readable, files), examined, strict=True)
     while some := list(islice(looked, ROWS_AT_ONCE)):
         named = [labels.name(path) for path, _ in some]
         rows = [film_row(path, told, name, params.frame) for (path, told), name in zip(some, named, strict=True)]
         tables.append(AUDITED.table(rows))
+        sums[seen : seen + len(some)] = [told.levels_sum for _, told in some]
+        seen += len(some)
         for (path, told), name in zip(some, named, strict=True):
             thumbnails.add(told.thumbnail)
             sample.add(path, told.specimen)
             found |= {name.label} if told.status == "ok" and name.label is not None else set()
-    return pa.concat_tables(tables), labels, found, sample
+    return pa.concat_tables(tables), labels, found, sample, sums
 
 
 def _labels(params: AuditParams, files: Sequence[str], raw: Path, key: bytes) -> Labels:
@@ -172,22 +176,17 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
     """Examine every file under the raw folder, write the manifest, and return its rows, facts and sample."""
     raw = machine.raw or root / paths.RAW
     with Thumbnails((root / paths.AUDIT).parent) as thumbnails:
-        rows, labels, found, sample = look_at_all(params, raw, machine, thumbnails)
+        rows, labels, found, sample, sums = look_at_all(params, raw, machine, thumbnails)
         classes = params.classes or labels.classes or tuple(sorted(found))
         rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
         give_back()  # what the rows were made from
-        rows, threshold = mark_near_duplicates(rows, thumbnails, partial(_same_pixels, raw=raw, machine=machine))
+        rows, threshold = mark_near_duplicates(rows, thumbnails, sums)
         rows, flags = flagged(rows, thumbnails)
     give_back()  # the search's blocks
     facts = _facts(raw, root, labels, rows, classes, threshold) | {"quality": flags}
     told = params.model_dump(mode="json", exclude=set(GATE))
     store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=told, facts=facts))
     return rows, facts, sample
-
-
-def _same_pixels(pairs: Sequence[tuple[str, str]], *, raw: Path, machine: Machine) -> Iterable[bool]:
-    """Return whether the films of each pair of paths show the same grey levels, all of them."""
-    return machine.fan_out(partial(same_pixels, raw=raw), pairs, unit="pairs", total=len(pairs)) if pairs else ()
 
 
 def run(params: AuditParams, root: Root, machine: Machine) -> Report:

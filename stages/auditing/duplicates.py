@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby, islice
 
@@ -20,8 +20,6 @@ ROWS_AT_ONCE = 1024  # objects, before they become columns again
 OTHER_GREY_LEVELS = 4.0  # mean difference; recompressing and resizing come to 3.3, brightness and gamma to 5 and more
 CROPPED = 0.013  # of a side: a border that moved so far was cut; resizing comes to 0.008, a crop of 2 % to 0.02
 SIMILARITY_DIGITS = 4
-
-SamePixels = Callable[[Sequence[tuple[str, str]]], Iterable[bool]]
 
 
 def set_duplicates_aside(rows: pa.Table) -> pa.Table:
@@ -77,7 +75,7 @@ def warn_of_groups_in_test(rows: pa.Table) -> pa.Table:
 
 
 def mark_near_duplicates(
-    rows: pa.Table, thumbnails: duplicates.Thumbnails, same_pixels: SamePixels
+    rows: pa.Table, thumbnails: duplicates.Thumbnails, sums: NDArray[np.uint64]
 ) -> tuple[pa.Table, duplicates.Threshold]:
     """Return the rows with near duplicates pointing to the first film of their kind, and the threshold.
 
@@ -87,7 +85,7 @@ def mark_near_duplicates(
     Args:
         rows: in the order of their paths.
         thumbnails: of each row.
-        same_pixels: tells whether the films of pairs of paths show the same levels, pixel by pixel.
+        sums: of each row's grey levels (`stages.films.look.levels_sum`).
     """
     films = np.flatnonzero(where_ok(rows))
     looks = duplicates.Looks.of(thumbnails, films)
@@ -99,10 +97,8 @@ def mark_near_duplicates(
     ones, others = (rows.select(["path", "width", "height"]).take(films[at]) for at in (twin, first[twin]))
     resized = ~np.asarray(pc.and_(*(pc.equal(ones.column(of), others.column(of)) for of in ("width", "height"))))
     kinds = _kinds(told, resized, found.threshold)
-    maybe = np.flatnonzero(told.same & ~resized)
-    paths = [table.column("path").take(maybe).to_pylist() for table in (ones, others)]
-    alike = np.fromiter(same_pixels(list(zip(*paths, strict=True))), np.bool_, len(maybe))
-    kinds[maybe[alike]] = NEAR_KINDS.index("same_pixels")
+    alike = told.same & ~resized & (sums[films[twin]] == sums[films[first[twin]]])
+    kinds[alike] = NEAR_KINDS.index("same_pixels")
     marks = {
         "near_duplicate_of": others.column("path"),
         "near_duplicate_how": pa.array(NEAR_KINDS, pa.string()).take(pa.array(kinds)),

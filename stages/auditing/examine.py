@@ -82,6 +82,7 @@ def audit_one(
         len(data),
         header,
         look.thumbnail(small, side=SIDE),
+        look.levels_sum(image),
         specimen=_specimen(image, aim, kept if ahead is not None and Aim(ahead.frame, ahead.policy) == aim else None),
         quality=quality.measured(image, small, fine=fine),
     )
@@ -92,13 +93,3 @@ def _specimen(image: Image.Image, aim: Aim | None, kept: tuple[Gray, Placement] 
     if aim is None:
         return b""
     return specimen(*kept) if kept is not None else aim.specimen(image)
-
-
-def same_pixels(pair: tuple[str, str], *, raw: Path) -> bool:
-    """Return whether the films at two paths show the same grey levels; one that is gone by now shows none."""
-    begin(pair[0])
-    try:
-        one, other = (decode.decode(source.read(raw / path))[1] for path in pair)
-    except (source.SourceError, decode.DecodeError):
-        return False
-    return one.size == other.size and one.tobytes() == other.tobytes()

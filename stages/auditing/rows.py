@@ -37,6 +37,7 @@ class Examined:
     file_bytes: int | None = None
     header: decode.Header | None = None
     thumbnail: bytes = b""
+    levels_sum: int = 0
     quality: Quality | None = None
     specimen: bytes = b""  # of a film of the sample alone
 

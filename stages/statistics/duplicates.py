@@ -7,7 +7,9 @@ details of different patients agree at most is told by the films at hand.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Any, Literal, Protocol
 
@@ -20,6 +22,7 @@ from stages.statistics.neighbours import Candidates, candidates, frequencies
 PIXELS = SIDE * SIDE
 ROWS_AT_ONCE = 512  # films that are looked at at once: 8 MB of levels and fields
 PAIRS_AT_ONCE = 256  # pairs laid over one another at once: 4 MB a field
+THREADS = 2  # that lay pairs, most of it outside of Python's lock; each holds the fields of its pairs
 LEAST = 0.92  # below, a pair is never called the same radiograph, however unlike the other films are
 MOST = 0.95  # from here on, a pair is always called the same radiograph, and tells nothing of different ones
 USUAL = 0.92  # where the films do not tell; among 5,840 films of Kermany's, different ones reach 0.9
@@ -52,6 +55,7 @@ class Looks:
         lowest: (films, numbers) their lowest frequencies.
         coarse: (films, 16, 16) their details in whole numbers: 256 bytes a film.
         order: a number of each film's look, so that a pair is laid the same way round wherever its films stand.
+        same: (films,) the first film with the same thumbnail, level by level; a film that has its own is itself.
     """
 
     thumbnails: Thumbnails
@@ -59,6 +63,7 @@ class Looks:
     lowest: NDArray[np.float32]
     coarse: NDArray[np.int8]
     order: NDArray[np.int64]
+    same: NDArray[np.int64]
 
     @classmethod
     def of(cls, thumbnails: Thumbnails, films: NDArray[np.intp]) -> Looks:
@@ -66,13 +71,16 @@ class Looks:
         side = COARSE.side
         lowest = np.empty((len(films), frequencies(np.ones((1, side, side), np.float32)).shape[1]), np.float32)
         coarse = np.empty((len(films), side, side), np.int8)
+        hashes = np.empty(len(films), np.uint64)
         for at in range(0, len(films), ROWS_AT_ONCE):
             some = slice(at, at + ROWS_AT_ONCE)
             levels = thumbnails[films[some]]
             lowest[some] = frequencies(shrunk(levels, side))
             coarse[some] = np.rint(DEPTH * details(levels, side))
+            hashes[some] = (levels.view(np.uint64) * _keys()).sum(axis=1, dtype=np.uint64)  # overflow is meant
         order = coarse.reshape(len(films), side * side) @ np.arange(side * side, dtype=np.int32)
-        return cls(thumbnails, films, lowest, coarse, order.astype(np.int64))
+        same = _first_alike(hashes, lowest, thumbnails, films)
+        return cls(thumbnails, films, lowest, coarse, order.astype(np.int64), same)
 
     def levels(self, films: NDArray[np.intp]) -> NDArray[np.uint8]:
         """Return the grey levels of some of the films."""
@@ -84,6 +92,26 @@ class Looks:
             return self.coarse[films].astype(np.float32)
         each, place = np.unique(films, return_inverse=True)  # a film is in several pairs
         return details(self.levels(each), side)[place]
+
+
+@cache
+def _keys() -> NDArray[np.uint64]:
+    """Return odd numbers, one for each eight levels: products with them, added up, are a hash (Dietzfelbinger 1996)."""
+    return np.random.Philox(key=0).random_raw(PIXELS // 8) | np.uint64(1)
+
+
+def _first_alike(
+    hashes: NDArray[np.uint64], lowest: NDArray[np.float32], thumbnails: Thumbnails, films: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """Return for each film the first one with the same thumbnail; a blank film is like no other."""
+    _, first, place = np.unique(hashes, return_index=True, return_inverse=True)
+    same = np.where(lowest.any(axis=1), first[place], np.arange(len(films)))
+    again = np.flatnonzero(same != np.arange(len(films)))
+    for at in range(0, len(again), ROWS_AT_ONCE):  # two thumbnails may have one hash
+        some = again[at : at + ROWS_AT_ONCE]
+        alike = (thumbnails[films[some]] == thumbnails[films[same[some]]]).all(axis=1)
+        same[some] = np.where(alike, same[some], some)
+    return same.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +179,17 @@ def twins(looks: Looks, groups: ArrayLike, *, seed: int = 0) -> Twins:
         groups: each film's patient.
         seed: of the sample that tells the threshold.
     """
-    near = candidates(looks.lowest)
-    apart = np.asarray(groups)[near.first] != np.asarray(groups)[near.second]
-    few = len(np.unique(np.asarray(groups))) < FEWEST
+    of = np.asarray(groups)
+    each = np.flatnonzero(looks.same == np.arange(len(looks.films)))  # a film that is there again tells nothing more
+    found = candidates(looks.lowest[each])
+    near = Candidates(each[found.first], each[found.second], found.mirrored)
+    apart = of[near.first] != of[near.second]
+    few = len(np.unique(of)) < FEWEST
     threshold = Threshold(USUAL, "usual") if few else calibrated(looks, near, apart, seed=seed)
     agreement = laid(looks, near).agreement
-    same = agreement >= np.where(apart, threshold.agreement, threshold.siblings)
-    return Twins(near.take(same), threshold, len(near))
+    alike = near.take(agreement >= np.where(apart, threshold.agreement, threshold.siblings))
+    again = np.flatnonzero(looks.same != np.arange(len(looks.films)))
+    return Twins(alike.and_(looks.same[again], again), threshold, len(near))
 
 
 def laid(looks: Looks, pairs: Candidates, *, thorough: bool = False, coarse: bool = False) -> Laid:
@@ -171,10 +203,13 @@ def laid(looks: Looks, pairs: Candidates, *, thorough: bool = False, coarse: boo
     """
     levels = LEVELS[:-1] if coarse else LEVELS
     moves, agreement = np.empty((len(pairs), 4), np.float32), np.empty(len(pairs), np.float32)
-    for at in range(0, len(pairs), PAIRS_AT_ONCE):
-        some = slice(at, at + PAIRS_AT_ONCE)
+
+    def lay(some: slice) -> None:
         found = laid_over(Looked(looks, pairs.take(some)), levels, thorough=thorough)
         moves[some], agreement[some] = found.moves, found.agreement
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(lay, [slice(at, at + PAIRS_AT_ONCE) for at in range(0, len(pairs), PAIRS_AT_ONCE)]))
     return Laid(moves, agreement)
 
 
@@ -254,19 +289,32 @@ class Difference:
 
 
 def difference(looks: Looks, first: NDArray[np.intp], second: NDArray[np.intp]) -> Difference:
-    """Return what tells the first film of each pair from the second, laid over one another the way that fits better."""
+    """Return what tells the first film of each pair from the second, laid over one another the way that fits better.
+
+    Nothing does where they have the same thumbnail.
+    """
+    number, other = len(first), np.flatnonzero(looks.same[first] != looks.same[second])
+    told = _laid_difference(looks, first[other], second[other])
+    agreement, border, grey = np.ones(number, np.float32), np.zeros(number, np.float32), np.zeros(number, np.float32)
+    mirrored, same = np.zeros(number, np.bool_), np.ones(number, np.bool_)
+    agreement[other], border[other], grey[other] = told.agreement, told.border, told.grey
+    mirrored[other], same[other] = told.mirrored, False
+    return Difference(agreement, mirrored, border, grey, same)
+
+
+def _laid_difference(looks: Looks, first: NDArray[np.intp], second: NDArray[np.intp]) -> Difference:
     ways = [Candidates(first, second, np.full(len(first), mirrored)) for mirrored in (False, True)]
     plain, mirrored = (laid(looks, way, thorough=True, coarse=True).agreement for way in ways)
     pairs = Candidates(first, second, mirrored > plain)
     found = laid(looks, pairs, thorough=True)
     stretch, shift = found.moves[:, ::2], found.moves[:, 1::2]
-    border = (np.abs(stretch) + np.abs(shift)).max(axis=1) / 2  # of +-stretch + shift, the larger; half sides
-    grey, same = np.empty(len(pairs), np.float32), np.empty(len(pairs), np.bool_)
+    border = (np.abs(stretch) + np.abs(shift)).max(
+        axis=1, initial=0
+    ) / 2  # of +-stretch + shift, the larger; half sides
+    grey = np.empty(len(pairs), np.float32)
     for at in range(0, len(pairs), PAIRS_AT_ONCE):
         some = np.arange(at, min(at + PAIRS_AT_ONCE, len(pairs)))
         one, other, turned = Looked(looks, pairs).placed(some)
-        below, above = looks.levels(one), looks.levels(other)
-        same[some] = (below == above).all(axis=1) & ~turned
-        squares = (levels.reshape(-1, SIDE, SIDE).astype(np.float32) for levels in (below, above))
+        squares = (looks.levels(film).reshape(-1, SIDE, SIDE).astype(np.float32) for film in (one, other))
         grey[some] = apart(next(squares), _mirrored(next(squares), turned), found.moves[some])
-    return Difference(found.agreement, pairs.mirrored, border, grey, same)
+    return Difference(found.agreement, pairs.mirrored, border, grey, np.zeros(len(pairs), np.bool_))

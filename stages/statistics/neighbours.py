@@ -46,6 +46,14 @@ class Candidates:
         """Return some of the pairs."""
         return Candidates(self.first[places], self.second[places], self.mirrored[places])
 
+    def and_(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Candidates:
+        """Return these pairs and some more, of films as they are."""
+        return Candidates(
+            np.concatenate([self.first, first]),
+            np.concatenate([self.second, second]),
+            np.concatenate([self.mirrored, np.zeros(len(first), np.bool_)]),
+        )
+
 
 def frequencies(small: Numbers) -> Numbers:
     """Return the lowest frequencies of films' cosine transform, as shares of their contrast; of a blank film, zeros.
