@@ -125,7 +125,7 @@ def look_at_all(
     Returns:
         The rows in the order of the paths, their classes open; the way films are named; the labels of those that are
         images, since a folder of other files makes no class; what was seen of those that were searched for shortcuts;
-        and the sum of each film's levels (`look.levels_sum`).
+        and the sum of each film's levels (`examine.levels_sum`).
     """
     files = files_under(raw)
     key = patient_key()  # here, and not where the work is done: other hosts have variables of their own

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from manifests.rows import AUDITED, NEAR_KINDS, AuditedRow
 from stages.columns import put, where_ok, with_columns
 from stages.statistics import duplicates
+from stages.statistics.difference import Difference, difference
 from stages.statistics.splits import linked
 
 ROWS_AT_ONCE = 1024  # objects, before they become columns again
@@ -85,7 +86,7 @@ def mark_near_duplicates(
     Args:
         rows: in the order of their paths.
         thumbnails: of each row.
-        sums: of each row's grey levels (`stages.films.look.levels_sum`).
+        sums: of each row's grey levels (`examine.levels_sum`).
     """
     films = np.flatnonzero(where_ok(rows))
     looks = duplicates.Looks.of(thumbnails, films)
@@ -93,7 +94,7 @@ def mark_near_duplicates(
     found = duplicates.twins(looks, groups)
     first = linked(len(films), zip(found.pairs.first.tolist(), found.pairs.second.tolist(), strict=True))
     twin = np.flatnonzero(first != np.arange(len(films)))
-    told = duplicates.difference(looks, first[twin], twin)
+    told = difference(looks, first[twin], twin)
     ones, others = (rows.select(["path", "width", "height"]).take(films[at]) for at in (twin, first[twin]))
     resized = ~np.asarray(pc.and_(*(pc.equal(ones.column(of), others.column(of)) for of in ("width", "height"))))
     kinds = _kinds(told, resized, found.threshold)
@@ -107,9 +108,7 @@ def mark_near_duplicates(
     return put(rows, films[twin], pa.table(marks), *marks), found.threshold
 
 
-def _kinds(
-    told: duplicates.Difference, resized: NDArray[np.bool_], threshold: duplicates.Threshold
-) -> NDArray[np.int8]:
+def _kinds(told: Difference, resized: NDArray[np.bool_], threshold: duplicates.Threshold) -> NDArray[np.int8]:
     """Return what tells each film from the first of its kind, as a place in NEAR_KINDS: of several things, the last."""
     holds = {
         "resized": resized,

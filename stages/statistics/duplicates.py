@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stages.statistics.alignment import COARSE, LEVELS, SIDE, Fields, Laid, apart, details, laid_over, shrunk
+from stages.statistics.alignment import COARSE, LEVELS, SIDE, Fields, Laid, details, laid_over, shrunk
 from stages.statistics.neighbours import Candidates, candidates, frequencies
 
 PIXELS = SIDE * SIDE
@@ -114,6 +114,11 @@ def _first_alike(
     return same.astype(np.int64)
 
 
+def turned(fields: Fields, which: NDArray[np.bool_]) -> Fields:
+    """Return fields, some of them mirrored left to right."""
+    return np.where(which[:, None, None], fields[:, :, ::-1], fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """Pairs of films that are looked at, the film whose look comes first in the order laid under the other."""
@@ -128,7 +133,7 @@ class Looked:
     def details(self, pairs: NDArray[np.intp], side: int) -> tuple[Fields, Fields]:
         """Return the details of both films of some pairs."""
         one, other, mirrored = self.placed(pairs)
-        return self.looks.details(one, side), _mirrored(self.looks.details(other, side), mirrored)
+        return self.looks.details(one, side), turned(self.looks.details(other, side), mirrored)
 
     def placed(self, pairs: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Return which film of some pairs lies below, which above, and whether that one is mirrored."""
@@ -262,59 +267,3 @@ def _best(looks: Looks, near: Candidates, seed: int, most: float) -> NDArray[np.
     best = np.full(len(looks.films), -1, np.float32)
     np.maximum.at(best, film[tried], np.where(found < most, found, -1))
     return best[best > -1]
-
-
-def _mirrored(fields: Fields, which: NDArray[np.bool_]) -> Fields:
-    """Return fields, some of them mirrored left to right."""
-    return np.where(which[:, None, None], fields[:, :, ::-1], fields)
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What tells one film of each pair from the other.
-
-    Attributes:
-        agreement: correlation of details.
-        mirrored: whether one is mirrored.
-        border: the farthest that a border moved, as a share of the side.
-        grey: mean difference in grey levels where both show film.
-        same: whether the thumbnails are the same, level by level.
-    """
-
-    agreement: NDArray[np.float32]
-    mirrored: NDArray[np.bool_]
-    border: NDArray[np.float32]
-    grey: NDArray[np.float32]
-    same: NDArray[np.bool_]
-
-
-def difference(looks: Looks, first: NDArray[np.intp], second: NDArray[np.intp]) -> Difference:
-    """Return what tells the first film of each pair from the second, laid over one another the way that fits better.
-
-    Nothing does where they have the same thumbnail.
-    """
-    number, other = len(first), np.flatnonzero(looks.same[first] != looks.same[second])
-    told = _laid_difference(looks, first[other], second[other])
-    agreement, border, grey = np.ones(number, np.float32), np.zeros(number, np.float32), np.zeros(number, np.float32)
-    mirrored, same = np.zeros(number, np.bool_), np.ones(number, np.bool_)
-    agreement[other], border[other], grey[other] = told.agreement, told.border, told.grey
-    mirrored[other], same[other] = told.mirrored, False
-    return Difference(agreement, mirrored, border, grey, same)
-
-
-def _laid_difference(looks: Looks, first: NDArray[np.intp], second: NDArray[np.intp]) -> Difference:
-    ways = [Candidates(first, second, np.full(len(first), mirrored)) for mirrored in (False, True)]
-    plain, mirrored = (laid(looks, way, thorough=True, coarse=True).agreement for way in ways)
-    pairs = Candidates(first, second, mirrored > plain)
-    found = laid(looks, pairs, thorough=True)
-    stretch, shift = found.moves[:, ::2], found.moves[:, 1::2]
-    border = (np.abs(stretch) + np.abs(shift)).max(
-        axis=1, initial=0
-    ) / 2  # of +-stretch + shift, the larger; half sides
-    grey = np.empty(len(pairs), np.float32)
-    for at in range(0, len(pairs), PAIRS_AT_ONCE):
-        some = np.arange(at, min(at + PAIRS_AT_ONCE, len(pairs)))
-        one, other, turned = Looked(looks, pairs).placed(some)
-        squares = (looks.levels(film).reshape(-1, SIDE, SIDE).astype(np.float32) for film in (one, other))
-        grey[some] = apart(next(squares), _mirrored(next(squares), turned), found.moves[some])
-    return Difference(found.agreement, pairs.mirrored, border, grey, np.zeros(len(pairs), np.bool_))

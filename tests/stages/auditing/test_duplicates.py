@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from manifests.rows import AUDITED, AuditedRow
 from stages.auditing import duplicates as audit_duplicates
 from stages.auditing import twins
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
+from stages.auditing.examine import levels_sum
 from stages.statistics.alignment import SIDE
 
 Audited = Callable[..., AuditedRow]
@@ -227,3 +229,33 @@ def test_a_set_without_duplicates_has_figures_and_no_groups(audited: Audited) ->
     found = figures([audited("a"), audited("b", status="truncated", film_id=None)])
     assert (found["radiographs"], found["groups"], found["examples"]) == (0, [], [])
     assert found["conflicts"] == {"label": 0, "delivered_split": 0, "patient": 0}
+
+
+# --- the same pixels -------------------------------------------------------------------------------------------
+
+
+@given(st.integers(8, 40), st.integers(8, 40), st.integers(0, 2**32 - 1), st.data())
+def test_the_sum_of_levels_sees_any_one_level_that_differs(
+    height: int, width: int, seed: int, data: st.DataObject
+) -> None:
+    film = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    other = film.copy()
+    row, column = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    other[row, column] = (int(other[row, column]) + data.draw(st.integers(1, 255))) % 256
+    assert levels_sum(Image.fromarray(film)) == levels_sum(Image.fromarray(film.copy()))
+    assert levels_sum(Image.fromarray(film)) != levels_sum(Image.fromarray(other))
+
+
+def test_a_film_in_several_blocks_of_memory_has_a_sum() -> None:
+    film = np.random.default_rng(0).integers(0, 256, (5000, 5000), dtype=np.uint8)  # Pillow's blocks hold 16 MB
+    words = film.ravel().view(np.uint64)
+    assert levels_sum(Image.fromarray(film)) == int(words.sum(dtype=np.uint64))
+
+
+def test_copies_with_the_same_thumbnail_are_one_radiograph_whatever_their_number(audited: Audited) -> None:
+    levels = levels_of(*[noise(seed) for seed in range(10)], *[noise(3)] * 40)
+    rows = marked([audited(f"{number:02d}") for number in range(50)], levels, same=True)
+    assert [row.near_duplicate_of for row in rows[:10]] == [None] * 10
+    assert {(row.near_duplicate_of, row.near_duplicate_how, row.near_similarity) for row in rows[10:]} == {
+        ("03", "same_pixels", 1.0)
+    }

@@ -22,7 +22,8 @@ from stages.films.phantom_plan import plan
 from stages.labels import kermany_name
 from stages.statistics import duplicates
 from stages.statistics.alignment import SIDE
-from stages.statistics.duplicates import LEAST, MOST, USUAL, Looks, Twins, difference, twins
+from stages.statistics.difference import difference
+from stages.statistics.duplicates import LEAST, MOST, USUAL, Looks, Twins, twins
 
 Gray = NDArray[np.uint8]
 Levels = NDArray[np.uint8]
