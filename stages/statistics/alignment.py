@@ -41,6 +41,7 @@ class Level:
     least: float
 
 
+PIXELS_AT_ONCE = 1 << 18  # of each of some twenty fields: a megabyte
 COARSE = Level(16, 4, 0.87)
 LEVELS = (COARSE, Level(32, 3, 0.88), Level(SIDE, 3, -1))
 
@@ -72,7 +73,7 @@ def laid_over(pairs: Pairs, levels: Sequence[Level] = LEVELS, *, thorough: bool 
     From coarse to fine: most pairs of different films are told apart by a sixteenth of the pixels.
 
     Args:
-        pairs: some hundreds, since the fields of all are in memory.
+        pairs: some hundreds.
         levels: the resolutions.
         thorough: whether all pairs are looked at at all levels.
     """
@@ -80,13 +81,13 @@ def laid_over(pairs: Pairs, levels: Sequence[Level] = LEVELS, *, thorough: bool 
     agreement = np.full(len(pairs), -1, np.float32)
     left = np.arange(len(pairs))
     for level in levels:
-        if not len(left):
-            break
-        one, other = pairs.details(left, level.side)
-        moves[left] = moved(one, other, moves[left], level.steps)
-        found = agreements(one, other, moves[left])
-        stays = found >= (-2 if thorough else level.least)
-        agreement[left] = np.where(stays, found, -1)
+        for at in range(0, len(left), PIXELS_AT_ONCE // level.side**2):
+            some = left[at : at + PIXELS_AT_ONCE // level.side**2]
+            one, other = pairs.details(some, level.side)
+            moves[some] = moved(one, other, moves[some], level.steps)
+            agreement[some] = agreements(one, other, moves[some])
+        stays = agreement[left] >= (-2 if thorough else level.least)
+        agreement[left[~stays]] = -1
         left = left[stays]
     return Laid(moves, agreement)
 
