@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 from manifests import store
 from manifests.rows import AUDITED
 from stages import nih, paths
-from stages.auditing import census, checks, pictured
+from stages.auditing import census, checks, figures, pictured
 from stages.auditing import summary as audit_summary
 from stages.auditing.duplicates import mark_near_duplicates, said, set_duplicates_aside, warn_of_groups_in_test
 from stages.auditing.examine import AuditJob, audit_job, without
@@ -237,18 +237,19 @@ class _Told:
 
 
 def _told(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample: Sample) -> _Told:
-    summary = audit_summary.summarize(rows, facts, params.aim, sample, group_pattern=params.group_pattern)
+    films = figures.usable(rows)
+    summary = audit_summary.summarize(rows, films, facts, params.aim, sample, group_pattern=params.group_pattern)
     summary["checks"] = checks.checked(rows, summary, params.limits)
     lines = [
-        *audit_summary.lines(rows, facts),
+        *audit_summary.lines(films, summary),
         *audit_summary.findings(summary),
         *checks.lines(summary["checks"]),
     ]
-    return _Told(summary, census.sizes_to_plot(rows), lines)
+    return _Told(summary, census.sizes_to_plot(films), lines)
 
 
 def _report(told: _Told, params: AuditParams, root: Root, machine: Machine) -> Report:
-    from stages.reporting import audit_page  # noqa: PLC0415 - jinja2 and matplotlib: keep workers light
+    from stages.reporting import audit_page  # noqa: PLC0415 - jinja2: keep workers light
 
     store.write_json(root / paths.AUDIT_SUMMARY, told.summary)
     pictures = raw_pictures(

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from stages.auditing.features import aspect, number
-from stages.auditing.figures import by_class, most_common, nested, usable
+from stages.auditing.figures import by_class, most_common, nested
 from stages.columns import tallied
 
 SHARES = {"min": 0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1}
@@ -58,9 +58,9 @@ def census(films: pa.Table) -> dict[str, Any]:
     }
 
 
-def sizes_to_plot(rows: pa.Table) -> list[dict[str, Any]]:
+def sizes_to_plot(films: pa.Table) -> list[dict[str, Any]]:
     """Return width, height and class of the usable films; of many, some PLOTTED evenly spaced ones."""
-    films = usable(rows).select(["width", "height", "label"])
+    films = films.select(["width", "height", "label"])
     every = math.ceil(len(films) / PLOTTED) or 1
     plotted: list[dict[str, Any]] = films.take(np.arange(0, len(films), every)).to_pylist()
     return plotted

@@ -84,8 +84,13 @@ def _unlabelled(rows: pa.Table, _summary: Mapping[str, Any]) -> int:
 
 
 def _conflicts(rows: pa.Table, summary: Mapping[str, Any]) -> int:
-    near = int(summary["duplicates"]["conflicts"]["label"])
-    return set_aside(rows.column("status")).get("label_conflict", 0) + near
+    """Return the radiographs under several labels, and the films whose name and folder contradict one another.
+
+    Films set aside because their very bytes have two labels are one radiograph, and counted as such.
+    """
+    contradicted = rows.column("film_id").filter(pc.equal(rows.column("status"), "label_conflict"))
+    alone = int(pc.sum(pc.equal(pc.value_counts(contradicted).field("counts"), 1)).as_py() or 0)
+    return alone + int(summary["duplicates"]["conflicts"]["label"])
 
 
 def _duplicates(_rows: pa.Table, summary: Mapping[str, Any]) -> int:

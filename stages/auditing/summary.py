@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from stages.auditing.borders import borders
 from stages.auditing.census import census
 from stages.auditing.costs import costs
-from stages.auditing.figures import UNDELIVERED, by_class, by_split, usable
+from stages.auditing.figures import UNDELIVERED, by_class, by_split
 from stages.auditing.groups import groups
 from stages.auditing.quality import quality
 from stages.auditing.sample import Sample
@@ -26,10 +26,18 @@ EXAMPLES = 200
 
 
 def summarize(
-    rows: pa.Table, facts: Mapping[str, Any], aim: Aim, sample: Sample, *, group_pattern: str = ""
+    rows: pa.Table, films: pa.Table, facts: Mapping[str, Any], aim: Aim, sample: Sample, *, group_pattern: str = ""
 ) -> dict[str, Any]:
-    """Return the summary that `reports/audit.json` holds and the page shows: numbers and short texts only."""
-    films = usable(rows)
+    """Return the summary that `reports/audit.json` holds and the page shows: numbers and short texts only.
+
+    Args:
+        rows: of all files.
+        films: the usable ones of them (`figures.usable`).
+        facts: what the manifest's footer says.
+        aim: the frame that normalization is judged by.
+        sample: what was seen of the films that were searched for shortcuts.
+        group_pattern: by which patients were found, if any.
+    """
     return {
         **facts,
         "frame": {"height": aim.frame.height, "width": aim.frame.width},
@@ -50,19 +58,18 @@ def summarize(
     }
 
 
-def lines(rows: pa.Table, facts: Mapping[str, Any]) -> list[str]:
+def lines(films: pa.Table, summary: Mapping[str, Any]) -> list[str]:
     """Return what the terminal should say beyond the counts."""
-    text = [f"labels from {facts['label_source_reason']}", f"patients: {facts['group_source']}"]
-    for split, films in by_split(usable(rows)).items():
-        shown = Counter(tallied(films.column("label")))
-        of_class = ", ".join(f"{shown[name]:,} {name}" for name in facts["classes"])
-        patients = pc.count_distinct(films.column("group_id")).as_py()
+    text = [f"labels from {summary['label_source_reason']}", f"patients: {summary['group_source']}"]
+    for split, of_split in by_split(films).items():
+        shown = Counter(tallied(of_split.column("label")))
+        of_class = ", ".join(f"{shown[name]:,} {name}" for name in summary["classes"])
+        patients = pc.count_distinct(of_split.column("group_id")).as_py()
         where = "in no delivered split" if split == UNDELIVERED else f"delivered as {split}"
-        text.append(f"{len(films):,} films of {patients:,} patients {where}: {of_class}")
-    text += [f"{n:,} films: {warning}" for warning, n in _warnings(rows).items()]
-    near = len(rows) - rows.column("near_duplicate_of").null_count
-    if near:
-        text.append(f"{near:,} films are near duplicates (details agree by {facts['near_threshold']:.3f} or more)")
+        text.append(f"{len(of_split):,} films of {patients:,} patients {where}: {of_class}")
+    text += [f"{n:,} films: {warning}" for warning, n in summary["warnings"].items()]
+    if near := summary["duplicates"]["near"]:
+        text.append(f"{near:,} films are near duplicates (details agree by {summary['near_threshold']:.3f} or more)")
     return text
 
 

@@ -22,6 +22,8 @@ from stages.films.levels import depth_of, looked_up
 MOST_A_SIDE = (1 << 16) - 1  # rows and columns are of 16 bits
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+# What pydicom and imagecodecs raise on bytes that break the standard, collected by spoiling files: pydicom asks tags
+# for what they lack (AttributeError), and every error of imagecodecs' decoders is a RuntimeError.
 UNREADABLE = (*BROKEN, AttributeError, NotImplementedError, RuntimeError, InvalidDicomError, BytesLengthException)
 
 

@@ -80,6 +80,18 @@ def test_a_text_beside_the_films_is_no_broken_film_and_a_jpeg_that_is_none_is(pr
     assert found_by(project)["corrupt"] == 1
 
 
+def test_the_same_bytes_under_two_labels_are_one_conflict_and_a_wrong_folder_is_another(
+    tmp_path: Path, machine: Machine, film_file: Callable[..., Path]
+) -> None:
+    for seed in range(4):
+        film_file(tmp_path / f"data/raw/train/NORMAL/IM-{seed:04d}-0001.jpeg", seed)
+    film_file(tmp_path / "data/raw/train/PNEUMONIA/person1_virus_1.jpeg", 9)
+    film_file(tmp_path / "data/raw/train/PNEUMONIA/person2_bacteria_2.jpeg", 9)
+    film_file(tmp_path / "data/raw/train/NORMAL/person3_virus_3.jpeg", 10)
+    audit.run(audit.AuditParams(), tmp_path, machine)
+    assert found_by(tmp_path)["conflicts"] == 2
+
+
 def test_an_unknown_check_is_refused_with_the_nearest() -> None:
     with pytest.raises(ValidationError, match="'leakge' is no check; did you mean 'leakage'"):
         audit.AuditParams(fail_on="leakge")
