@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+pytestmark = pytest.mark.skipif(find_spec("pandas") is None, reason="pandas is not installed, so nothing can bring it")
+
+ARRAY = "import sys, pyarrow; pyarrow.array(['a']); print('pandas' in sys.modules)"
+
+
+def brought_pandas(before: str) -> bool:
+    code = f"{before}; {ARRAY}"
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return printed.strip() == "True"
+
+
+def test_an_array_brings_no_pandas_into_a_process_that_does_without():
+    assert not brought_pandas("from pipeline.lean import without_pandas; without_pandas(); without_pandas()")
+
+
+def test_a_worker_does_without_pandas():
+    assert not brought_pandas("import os; from pipeline.watched import prepare; prepare(os.getppid())")
+
+
+def test_the_command_does_without_pandas():
+    run = "import sys; sys.argv = ['cxr-pipeline', '--version']; from pipeline.__main__ import run"
+    assert not brought_pandas(f"import contextlib; {run}\nwith contextlib.suppress(SystemExit): run()\nprint(end='')")
+
+
+def test_elsewhere_pandas_is_found_as_ever():
+    assert brought_pandas("import pipeline.lean")
