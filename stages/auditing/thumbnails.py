@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -59,7 +60,7 @@ class Thumbnails:
         if self._file is not None:
             self._file.flush()
             starts = np.flatnonzero(np.diff(places, prepend=-2) != 1)  # neighbours are read at once
-            for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True):
+            for start, end in pairwise([*starts.tolist(), len(places)]):
                 self._read(levels[start:end], int(places[start]))
         return levels
 

@@ -17,18 +17,18 @@ def brought_pandas(before: str) -> bool:
     return printed.strip() == "True"
 
 
-def test_an_array_brings_no_pandas_into_a_process_that_does_without():
+def test_an_array_brings_no_pandas_into_a_process_that_does_without() -> None:
     assert not brought_pandas("from pipeline.lean import without_pandas; without_pandas(); without_pandas()")
 
 
-def test_a_worker_does_without_pandas():
+def test_a_worker_does_without_pandas() -> None:
     assert not brought_pandas("import os; from pipeline.watched import prepare; prepare(os.getppid())")
 
 
-def test_the_command_does_without_pandas():
+def test_the_command_does_without_pandas() -> None:
     run = "import sys; sys.argv = ['cxr-pipeline', '--version']; from pipeline.__main__ import run"
     assert not brought_pandas(f"import contextlib; {run}\nwith contextlib.suppress(SystemExit): run()\nprint(end='')")
 
 
-def test_elsewhere_pandas_is_found_as_ever():
+def test_elsewhere_pandas_is_found_as_ever() -> None:
     assert brought_pandas("import pipeline.lean")
