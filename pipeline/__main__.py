@@ -8,7 +8,6 @@ import os
 import sys
 
 from pipeline.cli import main
-from pipeline.lean import without_pandas
 
 
 def _freeze() -> None:
@@ -24,7 +23,6 @@ def run() -> None:
     that were cut off while they loaded would complain of what they had begun. Arrow takes its memory, here and in
     the workers, from the system, which gets it back: its own allocator keeps twice what is in use.
     """
-    without_pandas()
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # read when pyarrow is loaded
     atexit.register(_freeze)
     try:

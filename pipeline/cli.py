@@ -55,8 +55,10 @@ def main() -> None:
 
 
 def _command(entry: Entry) -> click.Command:
+    from pipeline.lean import keep_pandas_from_arrow  # noqa: PLC0415 - as below
     from pipeline.params import scalars  # noqa: PLC0415 - pydantic: `--help` of the group does without
 
+    keep_pandas_from_arrow()  # before a stage makes its first array
     stage = entry.load()
     own: list[click.Parameter] = [*_words(stage), *(_flag(scalar) for scalar in scalars(stage.params))]
     wrote = ", ".join(stage.writes) + (f" with --{stage.writes_if}" if stage.writes_if else "")

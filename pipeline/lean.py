@@ -10,7 +10,7 @@ from types import ModuleType
 
 
 class _NoPandas(MetaPathFinder):
-    """Tells whoever looks for pandas that it is not installed."""
+    """Tells whoever imports pandas that it is not installed."""
 
     def find_spec(
         self, fullname: str, _path: Sequence[str] | None, _target: ModuleType | None = None, /
@@ -21,16 +21,21 @@ class _NoPandas(MetaPathFinder):
             ModuleNotFoundError: for pandas.
         """
         if fullname == "pandas":
-            raise ModuleNotFoundError("cxr-pipeline does without pandas", name=fullname)
+            raise ModuleNotFoundError("Arrow does without pandas here", name=fullname)
         return None
 
 
-def without_pandas() -> None:
-    """Let this process do without pandas where it is installed.
+def keep_pandas_from_arrow() -> None:
+    """Let Arrow do without pandas in this process, where it is installed; whoever else asks for it finds it.
 
     Arrow imports it with the first array that is made of a list, to ask whether the list is a series: 30 MB and a
-    quarter second in each process, for nothing here. It takes no for an answer where pandas is not installed, and has
-    no switch.
+    quarter second in each process, for nothing here. It looks once, takes no for an answer, and has no switch.
     """
-    if not any(isinstance(finder, _NoPandas) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _NoPandas())
+    import pyarrow as pa  # noqa: PLC0415 - the help of the group does without
+
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([None])
+    finally:
+        sys.meta_path.remove(finder)

@@ -16,7 +16,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
-from pipeline.lean import without_pandas
+from pipeline.lean import keep_pandas_from_arrow
 from stages.contract import Failure, heard
 
 Job = TypeVar("Job")
@@ -159,7 +159,7 @@ def _answer(work: Callable[[Any], Any], job: Any) -> tuple[str, Any]:
 
 def prepare(parent: int) -> None:
     """Make this process a worker: the keyboard is not for it, it ends soon after its parent, and crashes quietly."""
-    without_pandas()
+    keep_pandas_from_arrow()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # see `arm`; a shell may have it ignored
