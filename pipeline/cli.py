@@ -207,6 +207,7 @@ def _machine(
         track=track,
         scheduler=options["scheduler"],
         address=options["address"],
+        folders=tuple(folder for folder in (options["root"], options.get("raw")) if folder is not None),
         film_timeout_s=options["film_timeout"],
     )
     processes = _processes(stage)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from pipeline.backends import local
@@ -23,11 +25,13 @@ class Workers:
 
     Attributes:
         backend: `loky` (processes of this machine), `threading`, `sequential`, or a cluster's: `dask`, `ray`.
-        jobs: workers; 0 for as many as there are cores.
+        jobs: workers; 0 for as many as there are cores. On a cluster that others started, tasks at a time; 0 for as
+            many as it can do.
         track: shows the progress.
         scheduler: where the Dask scheduler listens; empty starts workers on this machine.
         address: where the Ray cluster listens; empty starts one on this machine.
-        film_timeout_s: how long one film may take before its process is ended (loky alone); 0 for ever.
+        folders: that the run uses, the root first: a cluster's workers must see them.
+        film_timeout_s: how long one film may take before its process is ended; 0 for ever. Threads know no limit.
     """
 
     backend: Backend
@@ -35,6 +39,7 @@ class Workers:
     track: Track
     scheduler: str = ""
     address: str = ""
+    folders: tuple[Path, ...] = ()
     film_timeout_s: float = FILM_TIMEOUT_S
 
     def __call__(
@@ -79,11 +84,19 @@ class Workers:
             return local.sequentially(work, handed)
         from pipeline.backends import clusters  # noqa: PLC0415 - most runs need none
 
-        if self.backend == "dask":
-            return clusters.on_dask(work, handed, jobs=self.jobs, scheduler=self.scheduler)
-        return clusters.on_ray(work, handed, jobs=self.jobs, address=self.address)
+        wanted = clusters.Wanted(
+            backend=self.backend,
+            address=self.scheduler if self.backend == "dask" else self.address,
+            jobs=self.jobs,
+            folders=self.folders,
+            film_timeout_s=self.film_timeout_s,
+        )
+        return clusters.on_cluster(wanted, work, handed, retry)
 
 
 def dismiss() -> None:
     """End the workers that wait for more: nothing is left to do."""
     local.dismiss()
+    clusters = sys.modules.get("pipeline.backends.clusters")  # most runs need none
+    if clusters is not None:
+        clusters.dismiss()

@@ -26,9 +26,14 @@ class HandedOut(Generic[Job]):
         self._left = iter(range(len(jobs)))
 
     @property
+    def left(self) -> int:
+        """How many were not handed out yet."""
+        return length_hint(self._left)
+
+    @property
     def any_left(self) -> bool:
         """Whether some were not handed out yet."""
-        return length_hint(self._left) > 0
+        return self.left > 0
 
     def __iter__(self) -> Iterator[tuple[int, Job]]:
         """Hand out those that are left; whoever comes later goes on from there."""

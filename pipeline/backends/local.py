@@ -17,7 +17,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline.backends.handed import HandedOut
 from pipeline.careful import Careful
-from pipeline.watched import arm, disarm, prepare, undisturbed
+from pipeline.watched import Watched, arm, disarm, prepare, undisturbed
 from stages.contract import Retry, heard
 
 Job = TypeVar("Job")
@@ -53,7 +53,7 @@ def in_processes(
     One worker is a process as well: a film that ends it must not end the run, on 1 worker as on 8.
     """
     one_by_one: Callable[[Job], Result] = partial(on_one_thread, work)
-    careful = Careful(one_by_one, retry, handed.jobs, film_timeout_s)
+    careful = Careful(one_by_one, retry, handed.jobs, Watched(film_timeout_s))
     while handed.any_left and workers(jobs) > 1:
         try:
             yield from _pool(work, handed, workers(jobs), film_timeout_s)
