@@ -68,7 +68,7 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             default=60.0,
             show_default=True,
             metavar="SECONDS",
-            help="A film that takes longer is set aside as timed_out; 0 for no limit. Worker processes and clusters alone.",
+            help="A film that takes longer is set aside as timed_out; 0 for no limit. Not for threading, sequential.",
         ),
         click.Option(
             ["--device"],
