@@ -187,9 +187,11 @@ def _writes(stage: Stage[Any], params: Any, options: dict[str, Any]) -> bool:
 
 def _remove_partials(stage: Stage[Any], root: Path) -> None:
     from manifests import store  # noqa: PLC0415 - pyarrow: `--help` does without
+    from pipeline.backends.terms import remove_probes  # noqa: PLC0415 - as above
 
     for path in stage.writes:
         store.remove_partials(root / path)
+    remove_probes(root)
 
 
 def _processes(stage: Stage[Any]) -> Processes:
@@ -209,6 +211,7 @@ def _machine(
         track=track,
         scheduler=options["scheduler"],
         address=options["address"],
+        folders=tuple(folder for folder in (options["root"], options.get("raw")) if folder is not None),
         film_timeout_s=options["film_timeout"],
     )
     processes = _processes(stage)

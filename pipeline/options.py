@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,23 +38,29 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             type=click.IntRange(0),
             default=0,
             show_default="one per core",
-            help="Workers; 0 for one per core.",
+            help="Workers; 0 for one per core. On a cluster that runs already: tasks at a time; 0 for all it can do.",
         ),
         click.Option(
             ["--backend"],
+            is_eager=True,  # --scheduler and --address look at it
             type=click.Choice(["loky", "threading", "sequential", "dask", "ray"]),
             default="loky",
             show_default=True,
-            help="What runs the workers: processes, threads, none, or a cluster (extras dask, ray).",
+            help="What runs the workers: processes, threads, none, or a cluster (extras dask, ray; docs/clusters.md).",
         ),
         click.Option(
             ["--scheduler"],
             default="",
-            show_default="workers here",
-            help="Address of the Dask scheduler (tcp://host:port).",
+            show_default="$DASK_SCHEDULER_ADDRESS, else workers here",
+            callback=partial(_of_backend, "dask"),
+            help="With --backend dask: address of the scheduler (tcp://host:port).",
         ),
         click.Option(
-            ["--address"], default="", show_default="workers here", help="Address of the Ray cluster (ray://host:port)."
+            ["--address"],
+            default="",
+            show_default="$RAY_ADDRESS, else workers here",
+            callback=partial(_of_backend, "ray"),
+            help="With --backend ray: address of the cluster (auto, host:port or ray://host:port).",
         ),
         click.Option(
             ["--film-timeout"],
@@ -61,7 +68,7 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             default=60.0,
             show_default=True,
             metavar="SECONDS",
-            help="A film that takes longer is set aside as timed_out; 0 for no limit. Worker processes alone.",
+            help="A film that takes longer is set aside as timed_out; 0 for no limit. Not for threading, sequential.",
         ),
         click.Option(
             ["--device"],
@@ -75,6 +82,14 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
         ),
         click.Option(["--strict"], is_flag=True, help="Exit 1 where any film is set aside."),
     ]
+
+
+def _of_backend(backend: str, context: click.Context, option: click.Parameter, address: str) -> str:
+    """Return an address, and refuse one that the backend has no use for."""
+    chosen = context.params.get("backend")
+    if address and chosen != backend:
+        raise click.BadParameter(f"goes with --backend {backend}; found --backend {chosen}", context, option)
+    return address
 
 
 def _training_options() -> list[click.Option]:
