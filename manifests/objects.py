@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,11 +25,16 @@ OPTIONS: Mapping[str, Any] = {"use_listings_cache": False}
 S3_OPTIONS: Mapping[str, Any] = {**OPTIONS, "max_concurrency": 1}
 OUR_FAULT = ("NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidBucketName")
 PER_REQUEST = 1000  # keys that S3 deletes at once
+NEVER = datetime.min.replace(tzinfo=UTC)
 SPECIAL = re.compile(r"[*?\[]")
 
 
 class StoreError(Exception):
     """The store does not do what it is asked, for any object: the run ends; the text says where, why, what to do."""
+
+
+class NotKnownError(StoreError):
+    """The store does not know what it is asked to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,12 @@ class Told:
     Attributes:
         st_size: bytes.
         tag: another one, where the object was written anew or its bytes are others.
+        written_at: by the store's clock; the year 1 where it does not say.
     """
 
     st_size: int
     tag: str
+    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -165,6 +173,11 @@ class ObjectPath:
         with self._asked() as store:
             store.put_file(str(file), self.key)
 
+    def write_bytes(self, data: bytes) -> None:
+        """Let the object be these bytes, as `upload` does."""
+        with self._asked() as store:
+            store.pipe_file(self.key, data)
+
     def create(self, data: bytes) -> str:
         """Make the object, which must not be there yet, and return its tag.
 
@@ -244,7 +257,8 @@ class ObjectPath:
             return
         with self._asked() as store:
             bucket, key, _ = store.split_path(self.key)
-            found = store.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key).get("Uploads", [])
+            prefix = f"{key}/" if key else ""
+            found = store.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix).get("Uploads", [])
             for upload in found:
                 store.abort_mpu(bucket, upload["Key"], upload["UploadId"])
 
@@ -289,7 +303,8 @@ class ObjectPath:
         if isinstance(error, PermissionError) and code not in OUR_FAULT:
             return PermissionError(errno.EACCES, f"access denied ({said})", str(self))
         name = code or type(error).__name__
-        return StoreError(f"{self}: {said} ({name}); {_advice(name)}")
+        kind = NotKnownError if code in ("NotImplemented", "501") else StoreError
+        return kind(f"{self}: {said} ({name}); {_advice(name)}")
 
 
 def _advice(name: str) -> str:
@@ -311,8 +326,9 @@ def _code(error: BaseException) -> str:
 
 
 def _told(info: Mapping[str, Any], size: str) -> Told:
-    written = info.get("LastModified") or info.get("updated") or info.get("created") or ""
-    return Told(int(info[size] or 0), f"{info.get('ETag') or info.get('etag') or '-'} {written}")
+    told = info.get("LastModified") or info.get("updated") or info.get("created")
+    written = told if isinstance(told, datetime) else NEVER
+    return Told(int(info[size] or 0), f"{info.get('ETag') or info.get('etag') or '-'} {told}", written)
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
