@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from pipeline.options import common_options
 from pipeline.ranks import Processes, ranks
 
 if TYPE_CHECKING:
+    from manifests.places import AnyPath
     from pipeline.params import Scalar
     from stages.contract import Machine, Report, Stage, Track
 
@@ -99,6 +101,7 @@ def _flag(scalar: Scalar) -> click.Option:
 def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
     def run(**options: Any) -> None:
         from manifests.checks import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
+        from manifests.objects import StoreError  # noqa: PLC0415 - not needed for help
         from pipeline.console import shown  # noqa: PLC0415 - not needed for help
         from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic, as above
         from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic, as above
@@ -107,12 +110,13 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
         started = time.perf_counter()
         try:
             flags = {name: options[name] for name in names}
-            sections = read_file(options["params_file"], root)
-            params = resolve(stage, sections, flags)
-            report = _run(stage, params, sections, options)
+            with _stores_at_hand(root, options.get("raw")):
+                sections = read_file(options["params_file"], root)
+                params = resolve(stage, sections, flags)
+                report = _run(stage, params, sections, options)
         except ParamsError as error:
             raise click.UsageError(shown(str(error))) from error
-        except (CxrError, ManifestError) as error:
+        except (CxrError, ManifestError, StoreError) as error:
             raise click.ClickException(shown(f"{stage.name}: {error}")) from error
         except BrokenPipeError:  # whoever reads the results has seen enough
             raise
@@ -128,6 +132,19 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
             raise click.ClickException(f"{stage.name}: --strict, and {_set_aside(report)}")
 
     return run
+
+
+@contextmanager
+def _stores_at_hand(*folders: AnyPath | None) -> Iterator[None]:
+    """Reach the object stores that a command works on, and keep copies of what it reads there as long as it runs."""
+    from manifests.objects import ObjectPath  # noqa: PLC0415 - not needed for help
+    from manifests.places import cache_of_run  # noqa: PLC0415 - as above
+
+    stores = [folder for folder in folders if isinstance(folder, ObjectPath)]
+    with cache_of_run() if stores else nullcontext():
+        for folder in stores:
+            folder.reach()
+        yield
 
 
 def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any]], options: dict[str, Any]) -> Report:
@@ -156,7 +173,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
         if told.acquire(blocking=False):
             click.echo(f"Error: {shown(words)}", err=True)
 
-    with locked(options["root"], f"cxr-pipeline {stage.name}"):
+    with locked(options["root"], f"cxr-pipeline {stage.name}", lambda text: click.echo(f"Warning: {text}", err=True)):
         try:
             with stoppable(tell):
                 _remove_partials(stage, options["root"])
@@ -185,13 +202,22 @@ def _writes(stage: Stage[Any], params: Any, options: dict[str, Any]) -> bool:
     return bool(stage.writes) and asked and (options["root"].is_dir() or not reads_there)
 
 
-def _remove_partials(stage: Stage[Any], root: Path) -> None:
+def _remove_partials(stage: Stage[Any], root: AnyPath) -> None:
     from manifests import store  # noqa: PLC0415 - pyarrow: `--help` does without
     from pipeline.backends.terms import remove_probes  # noqa: PLC0415 - as above
 
-    for path in stage.writes:
-        store.remove_partials(root / path)
-    remove_probes(root)
+    # a store is asked once: nobody else writes under the root
+    for path in {root / path for path in stage.writes} if isinstance(root, Path) else {root}:
+        store.remove_partials(path)
+    if isinstance(root, Path):
+        remove_probes(root)
+
+
+def _folders(root: AnyPath, raw: AnyPath | None) -> tuple[Path, ...]:
+    """Return the folders of this machine that a cluster's workers must see, the root first."""
+    if not isinstance(root, Path):  # nothing may be laid down in a raw folder for workers to find
+        return ()
+    return (root, raw) if isinstance(raw, Path) else (root,)
 
 
 def _processes(stage: Stage[Any]) -> Processes:
@@ -211,7 +237,7 @@ def _machine(
         track=track,
         scheduler=options["scheduler"],
         address=options["address"],
-        folders=tuple(folder for folder in (options["root"], options.get("raw")) if folder is not None),
+        folders=_folders(options["root"], options.get("raw")),
         film_timeout_s=options["film_timeout"],
     )
     processes = _processes(stage)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.folders import LocalFolder
+from pipeline.folders import Folder, LocalFolder
 
 if TYPE_CHECKING:
     from pipeline.catalog import Entry
@@ -16,17 +16,24 @@ if TYPE_CHECKING:
 
 def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
     """Return the options that a command has beside its parameters."""
-    folder = LocalFolder()
+    folder = Folder()
     raw = click.Option(
         ["--raw"],
         type=folder,
-        help="Folder of the raw films, anywhere. [default: data/raw under the root, or the audit's]",
+        metavar="FOLDER",
+        help="Folder of the raw films, anywhere, or s3://bucket/prefix. [default: data/raw under the root, or the "
+        "audit's]",
     )
     return [
         *([raw] if entry.reads_raw else []),
         *(_training_options() if trains else []),
         click.Option(
-            ["--root"], type=folder, default=Path(), show_default=True, help="Folder that every other path lies under."
+            ["--root"],
+            type=folder,
+            default=Path(),
+            show_default=True,
+            metavar="FOLDER",
+            help="Folder that every other path lies under, or s3://bucket/prefix (extra s3; docs/object-stores.md).",
         ),
         click.Option(
             ["--params", "params_file"],
