@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipeline.params import Scalar
     from stages.contract import Machine, Report, Stage, Track
 
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "joblib", "torch", "torchvision")
+
 
 class Catalogue(click.Group):
     """The commands of the catalogue; a stage is imported when its command is asked for."""
@@ -35,6 +37,19 @@ class Catalogue(click.Group):
         entry = next((entry for entry in COMMANDS if entry.name == cmd_name), None)
         return None if entry is None else _command(entry)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that was named; of a name that is none, tell the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches  # noqa: PLC0415 - for whoever mistypes
+
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            told = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"{error.message}{told}", ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by the catalogue's summaries, so that help loads no stage."""
         for title, entries in (("Stages, in the order of `dvc repro`", STAGES), ("Tools", TOOLS)):
@@ -42,12 +57,29 @@ class Catalogue(click.Group):
                 formatter.write_dl([(entry.name, entry.summary) for entry in entries])
 
 
+def _tell_versions(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    """Print the version of the tool, and of Python and the libraries that it runs on here, and end."""
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"cxr-pipeline, version {version('cxr-pipeline')}")
+        click.echo(f"Python {'.'.join(map(str, sys.version_info[:3]))}")
+        for name in LIBRARIES:
+            click.echo(f"{name} {version(name)}")
+        ctx.exit()
+
+
 @click.group(
     cls=Catalogue,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command has --help. Exit codes: 0 done, 1 the run failed, 2 wrong usage or parameters.",
 )
-@click.version_option(version("cxr-pipeline"), prog_name="cxr-pipeline")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_versions,
+    help="Show the versions of the tool and of its libraries, and exit.",
+)
 def main() -> None:
     """Turn a folder of chest X-rays into a data set that can be trusted.
 
@@ -104,6 +136,7 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
         from manifests.objects import StoreError  # noqa: PLC0415 - not needed for help
         from pipeline.console import shown  # noqa: PLC0415 - not needed for help
         from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic, as above
+        from pipeline.printed import print_json, print_report, set_aside  # noqa: PLC0415 - not needed for help
         from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic, as above
 
         root = options["root"]
@@ -125,11 +158,12 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
             raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
         if _processes(stage).rank == 0:
             rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
-            _print(stage.name, report, time.perf_counter() - started, err=rows_alone)
+            tell = print_json if options["json"] else print_report
+            tell(stage.name, report, time.perf_counter() - started, err=rows_alone)
         if report.failed:
             raise click.ClickException(f"{stage.name}: {report.verdict}")
         if options["strict"] and report.set_aside:
-            raise click.ClickException(f"{stage.name}: --strict, and {_set_aside(report)}")
+            raise click.ClickException(f"{stage.name}: --strict, and {set_aside(report)}")
 
     return run
 
@@ -228,6 +262,7 @@ def _processes(stage: Stage[Any]) -> Processes:
 def _machine(
     stage: Stage[Any], options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]], track: Track
 ) -> Machine:
+    from pipeline.printed import write_results  # noqa: PLC0415 - not needed for help
     from pipeline.workers import Workers  # noqa: PLC0415 - joblib: not needed for help
     from stages.contract import Machine, Training  # noqa: PLC0415 - pydantic: not needed for help
 
@@ -258,30 +293,5 @@ def _machine(
         raw=options.get("raw"),
         sections=sections,
         training=training,
-        results=_write_results,
+        results=write_results,
     )
-
-
-def _write_results(lines: bytes) -> None:
-    """Write lines of results to standard output as they are; on a terminal, names of films do nothing to it."""
-    from pipeline.console import harmless  # noqa: PLC0415 - not needed for help
-
-    click.echo(harmless(lines) if sys.stdout.isatty() else lines, nl=False)
-
-
-def _print(name: str, report: Report, elapsed_s: float, *, err: bool) -> None:
-    """Print what the user should read, and last the one line that sums up."""
-    from pipeline.console import shown  # noqa: PLC0415 - not needed for help
-
-    for line in report.lines:
-        click.echo(f"  {shown(line)}", err=err)
-    rate = f" ({report.done / elapsed_s:,.0f} {report.unit}/s)" if elapsed_s > 0 else ""
-    aside = f"; {report.verdict or (_set_aside(report) if report.set_aside else 'nothing set aside')}"
-    see = f"; see {report.written[0]}" if report.written else ""
-    click.echo(f"{name}: {report.done:,} {report.unit} in {elapsed_s:,.1f} s{rate}{aside}{see}", err=err)
-
-
-def _set_aside(report: Report) -> str:
-    total = sum(report.set_aside.values())
-    parts = ", ".join(f"{number:,} {status}" for status, number in report.set_aside.items())
-    return f"set aside {total:,}: {parts}"

@@ -87,6 +87,7 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
         click.Option(
             ["--progress/--no-progress"], default=True, show_default=True, help="Progress bars on a terminal."
         ),
+        click.Option(["--json"], is_flag=True, help="Say what was done as one line of JSON, for programs."),
         click.Option(["--strict"], is_flag=True, help="Exit 1 where any film is set aside."),
     ]
 

@@ -20,7 +20,6 @@ from stages.contract import Machine
 from stages.films import codec
 from stages.films.frame import Gray
 
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
