@@ -22,8 +22,12 @@ from manifests.objects import ObjectPath
 
 BUCKET = "films"
 SECRETS = {"AWS_ACCESS_KEY_ID": "for-tests", "AWS_SECRET_ACCESS_KEY": "for-tests", "AWS_DEFAULT_REGION": "us-east-1"}
-Fault = Literal["", "400", "500", "503", "reset", "cut"]
-SAID = {"400": b"<Error><Code>InvalidPart</Code></Error>", "503": b"<Error><Code>SlowDown</Code></Error>"}
+Fault = Literal["", "400", "403", "500", "503", "reset", "cut"]
+SAID = {
+    "400": b"<Error><Code>InvalidPart</Code></Error>",
+    "403": b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
+    "503": b"<Error><Code>SlowDown</Code></Error>",
+}
 
 
 @contextmanager

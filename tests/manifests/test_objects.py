@@ -150,8 +150,9 @@ def test_a_missing_manifest_is_an_error_of_the_manifest(s3: ObjectPath) -> None:
 
 
 def test_a_film_that_is_gone_forbidden_or_too_large_is_a_row_and_no_end(
-    s3: ObjectPath, monkeypatch: pytest.MonkeyPatch
+    counted: tuple[ObjectPath, Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    s3, gateway = counted
     (s3 / "film").write_bytes(b"0123456789")
     monkeypatch.setattr(source, "MAX_FILE_BYTES", 9)
     with pytest.raises(source.SourceError, match="found 10 bytes; expected at most 9") as too_large:
@@ -159,6 +160,12 @@ def test_a_film_that_is_gone_forbidden_or_too_large_is_a_row_and_no_end(
     with pytest.raises(source.SourceError) as gone:
         source.read(s3 / "gone")
     assert (too_large.value.status, gone.value.status) == ("too_large", "missing")
+    gateway.fault = lambda _number, _method, path: "403" if "secret" in path else ""
+    with pytest.raises(source.SourceError, match=r"PermissionError: access denied \(Access Denied\)") as forbidden:
+        source.read(s3 / "secret")
+    assert forbidden.value.status == "unreadable"
+    with pytest.raises(StoreError, match=rf"{s3}/secret: access denied .* may list, read and write there"):
+        (s3 / "secret").reach()
     (s3 / "empty").write_bytes(b"")
     assert source.read(s3 / "empty") == b""
 
