@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from manifests import places, seal, source, store
+from manifests.addresses import StoreError, refusal
 from manifests.checks import ManifestError
-from manifests.objects import ObjectPath, StoreError, refusal
+from manifests.objects import ObjectPath
 from manifests.rows import NORMALIZED
 from tests.stores import BUCKET, Gateway
 

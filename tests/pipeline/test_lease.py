@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from manifests.objects import NotKnownError, ObjectPath
+from manifests.addresses import NotKnownError
+from manifests.objects import ObjectPath
 from pipeline.lease import NO_CONDITIONS, Lease, leased, stores_clock
 from pipeline.lock import LOCK, locked
 from stages.contract import CxrError

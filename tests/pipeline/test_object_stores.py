@@ -259,7 +259,7 @@ def test_what_cannot_be_used_is_said_in_one_line(s3: ObjectPath, monkeypatch: py
         assert (result.exit_code, said in result.output) == (code, True), result.output
         assert root in result.output
         assert "Traceback" not in result.output
-    monkeypatch.setattr("manifests.objects.find_spec", no_package)
+    monkeypatch.setattr("manifests.addresses.find_spec", no_package)
     result = CliRunner().invoke(main, ["audit", "--raw", str(s3)])
     assert result.exit_code == 2
     assert "needs s3fs: pip install 'cxr-pipeline[s3]'" in result.output
