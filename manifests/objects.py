@@ -14,42 +14,26 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+from manifests.addresses import (
+    OUR_FAULT,
+    PACKAGES,
+    NotKnownError,
+    StoreError,
+    Told,
+    advice,
+    code_of,
+    expression_of,
+    told_by,
+)
+
 # no listing is kept: other processes write meanwhile. One request at a time: more would ask for the size first.
 OPTIONS: Mapping[str, Any] = {"use_listings_cache": False}
 S3_OPTIONS: Mapping[str, Any] = {**OPTIONS, "max_concurrency": 1}
-OUR_FAULT = ("NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidBucketName")
 PER_REQUEST = 1000  # keys that S3 deletes at once
-NEVER = datetime.min.replace(tzinfo=UTC)
 SPECIAL = re.compile(r"[*?\[]")
-
-
-class StoreError(Exception):
-    """The store does not do what it is asked, for any object: the run ends; the text says where, why, what to do."""
-
-
-class NotKnownError(StoreError):
-    """The store does not know what it is asked to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What a store says of an object without its bytes.
-
-    Attributes:
-        st_size: bytes.
-        tag: another one, where the object was written anew or its bytes are others.
-        written_at: by the store's clock; the year 1 where it does not say.
-    """
-
-    st_size: int
-    tag: str
-    written_at: datetime
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -113,11 +97,11 @@ class ObjectPath:
         with self._asked() as store:
             if self._is_s3:
                 bucket, key, _ = store.split_path(self.key)
-                return _told(store.call_s3("head_object", Bucket=bucket, Key=key), "ContentLength")
+                return told_by(store.call_s3("head_object", Bucket=bucket, Key=key), "ContentLength")
             info = store.info(self.key)
             if info["type"] == "directory":
                 raise FileNotFoundError(self.key)
-            return _told(info, "size")
+            return told_by(info, "size")
 
     def is_file(self) -> bool:
         """Tell whether there is an object of that name."""
@@ -148,7 +132,7 @@ class ObjectPath:
             try:
                 data: bytes = store.cat_file(self.key, **({} if at_most is None else {"start": 0, "end": at_most}))
             except OSError as error:
-                if _code(error) in ("InvalidRange", "416"):  # an empty object has no first byte
+                if code_of(error) in ("InvalidRange", "416"):  # an empty object has no first byte
                     return b""
                 raise
         return data
@@ -199,7 +183,7 @@ class ObjectPath:
             try:
                 store.pipe_file(self.key, data, **how)
             except (OSError, ValueError) as error:
-                if isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412"):
+                if isinstance(error, FileExistsError) or code_of(error) in ("PreconditionFailed", "412"):
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self)) from error
                 raise
         return self.stat().tag
@@ -228,12 +212,12 @@ class ObjectPath:
         for name, info in found.items():
             rest = name.removeprefix(inside)
             if name.startswith(inside) and rest and not rest.endswith("/") and rest.startswith(start):
-                yield rest, _told(info, "size")
+                yield rest, told_by(info, "size")
 
     def glob(self, pattern: str) -> Iterator[ObjectPath]:
         """Yield the objects under this one whose names fit: `*` and `?` within a part, `**` over parts."""
         start = pattern[: found.start()] if (found := SPECIAL.search(pattern)) else pattern
-        expression = _expression(pattern)
+        expression = expression_of(pattern)
         yield from (self / rest for rest, _ in self.under(start) if expression.fullmatch(rest))
 
     def remove(self, names: Sequence[str]) -> None:
@@ -295,7 +279,7 @@ class ObjectPath:
 
     def _as_ours(self, error: Exception) -> Exception:
         said = " ".join(str(error.strerror or error).split()) if isinstance(error, OSError) else str(error)
-        code = _code(error)
+        code = code_of(error)
         if code == "NoSuchBucket":
             return StoreError(f"{self}: no such bucket; expected one that is there; create it first")
         if isinstance(error, FileNotFoundError):
@@ -304,58 +288,4 @@ class ObjectPath:
             return PermissionError(errno.EACCES, f"access denied ({said})", str(self))
         name = code or type(error).__name__
         kind = NotKnownError if code in ("NotImplemented", "501") else StoreError
-        return kind(f"{self}: {said} ({name}); {_advice(name)}")
-
-
-def _advice(name: str) -> str:
-    """Return what to do about an error, in words."""
-    if "Credential" in name or "Token" in name or name in OUR_FAULT or "Profile" in name:
-        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and run the same command again"
-    if "Endpoint" in name or "Connect" in name:
-        return "check AWS_ENDPOINT_URL and the network, and run the same command again"
-    return "mend that and run the same command again; what is finished is kept"
-
-
-def _code(error: BaseException) -> str:
-    """Return S3's word for an error; empty where it has none."""
-    for each in (error, error.__cause__):
-        response = getattr(each, "response", None)
-        if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code", ""))
-    return ""
-
-
-def _told(info: Mapping[str, Any], size: str) -> Told:
-    told = info.get("LastModified") or info.get("updated") or info.get("created")
-    written = told if isinstance(told, datetime) else NEVER
-    return Told(int(info[size] or 0), f"{info.get('ETag') or info.get('etag') or '-'} {told}", written)
-
-
-def _expression(pattern: str) -> re.Pattern[str]:
-    """Return what matches the same names as a pattern of pathlib's."""
-    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    return re.compile("".join(words.get(part, part if part.startswith("[") else re.escape(part)) for part in parts))
-
-
-def refusal(address: str) -> str:
-    """Return why an address cannot be used; empty where it can."""
-    protocol, _, key = address.partition("://")
-    if protocol == "file":
-        return f"'{address}': expected the folder itself, without file://"
-    if protocol not in PACKAGES:
-        known = ", ".join(f"{name}://" for name in ("s3", "gs", "az"))
-        return f"'{address}': {protocol}:// is no store that is known here; expected a folder, or one of {known}"
-    if not key.strip("/"):
-        return f"'{address}': names no bucket; expected {protocol}://bucket or {protocol}://bucket/prefix"
-    return ""
-
-
-def missing_package(address: str) -> str:
-    """Return what has to be installed for an address; empty where all is there."""
-    protocol = address.partition("://")[0]
-    package = PACKAGES[protocol]
-    if find_spec(package) is not None:
-        return ""
-    extra = "'cxr-pipeline[s3]'" if package == "s3fs" else package
-    return f"'{address}': {protocol}:// needs {package}: pip install {extra}"
+        return kind(f"{self}: {said} ({name}); {advice(name)}")

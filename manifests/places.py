@@ -18,7 +18,8 @@ from pathlib import Path
 from shutil import disk_usage, rmtree
 from typing import TypeAlias
 
-from manifests.objects import ObjectPath, StoreError, missing_package, refusal
+from manifests.addresses import StoreError, missing_package, refusal
+from manifests.objects import ObjectPath
 
 AnyPath: TypeAlias = Path | ObjectPath
 

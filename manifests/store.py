@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from manifests import bounds
 from manifests.checks import ManifestError
 from manifests.columns import Schema
+from manifests.footers import refuse_odd
 from manifests.groups import ROWS_PER_GROUP, row_groups
 from manifests.objects import ObjectPath
 from manifests.places import AnyPath, at_hand, pinned, put_when_done
@@ -31,7 +32,6 @@ Row = TypeVar("Row")
 MANIFEST = "manifest.parquet"
 FOOTER_KEY = b"cxr_pipeline"
 SPARE_KEY = b"cxr_pipeline_spare"  # the same without the shards' seals: what made the images outlives a spoilt byte
-LARGEST_SIDE = 4096  # of a frame, in pixels: normalize allows no more
 PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `written_aside` and `stages/ahead.py` call what is unfinished
 TOOL_VERSION = importlib.metadata.version("cxr-pipeline")
 
@@ -268,7 +268,7 @@ def read_footer(path: AnyPath) -> Footer:
             raise ManifestError(f"{path}: not a Parquet file ({error}); run the stage that writes it again") from error
     try:
         footer = Footer(**json.loads(metadata.get(FOOTER_KEY, b"{}")))
-        _refuse_odd(footer)
+        refuse_odd(footer)
     except (ValueError, TypeError, RecursionError) as error:
         raise ManifestError(f"{path}: its footer is not ours ({error}); run the stage that writes it again") from error
     facts, params = (_Told(known, where=str(path)) for known in (footer.facts, footer.params))
@@ -284,28 +284,3 @@ class _Told(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         raise ManifestError(f"{self.where}: its footer says nothing of '{key}'; run the stage that writes it again")
-
-
-def _refuse_odd(footer: Footer) -> None:
-    """Refuse a footer whose parts are of other types than ours.
-
-    Raises:
-        TypeError: at the first part that is.
-    """
-    for name, kind in (("schema", str), ("schema_version", int), ("tool_version", str)):
-        _expect(name, getattr(footer, name), isinstance(getattr(footer, name), kind))
-    for name in ("params", "sources", "facts", "recipes", "versions", "files"):
-        _expect(name, getattr(footer, name), isinstance(getattr(footer, name), dict))
-    texts = [*footer.sources.values(), footer.facts.get("raw", ""), footer.params.get("layout", "")]
-    for text in texts:
-        _expect("a path, a hash or a layout", text, isinstance(text, str) and "\0" not in text)
-    classes = footer.facts.get("classes", [])
-    _expect("classes", classes, isinstance(classes, list) and all(isinstance(name, str) for name in classes))
-    frame = footer.facts.get("frame", {"height": 1, "width": 1})
-    fits = isinstance(frame, dict) and set(frame) == {"height", "width"}
-    _expect("frame", frame, fits and all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in frame.values()))
-
-
-def _expect(name: str, found: object, fits: bool) -> None:  # noqa: FBT001 - a condition, not a switch
-    if not fits:
-        raise TypeError(f"{name} is {str(found)[:80]!r}")

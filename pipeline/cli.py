@@ -132,8 +132,8 @@ def _flag(scalar: Scalar) -> click.Option:
 
 def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
     def run(**options: Any) -> None:
+        from manifests.addresses import StoreError  # noqa: PLC0415 - not needed for help
         from manifests.checks import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
-        from manifests.objects import StoreError  # noqa: PLC0415 - not needed for help
         from pipeline.console import shown  # noqa: PLC0415 - not needed for help
         from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic, as above
         from pipeline.printed import print_json, print_report, set_aside  # noqa: PLC0415 - not needed for help

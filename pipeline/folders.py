@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from manifests.objects import ObjectPath, missing_package, refusal
+from manifests.addresses import missing_package, refusal
+from manifests.objects import ObjectPath
 
 
 class LocalFolder(click.Path):

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from manifests.objects import NotKnownError, ObjectPath, StoreError
+from manifests.addresses import NotKnownError, StoreError
+from manifests.objects import ObjectPath
 from stages.contract import CxrError
 
 RENEWED_EVERY_S = 20.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from manifests.objects import ObjectPath
+from manifests.places import cache_of_run
 from stages.contract import Machine
 from stages.films.frame import Gray
+from tests import stores
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -56,3 +60,35 @@ def real_films() -> Path:
     if not (folder / "kermany-raw").is_dir():
         pytest.skip(f"no real films at {folder}; point CXR_REAL_FILMS at a folder that holds kermany-raw/")
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """Return the address of a store that speaks S3."""
+    with stores.moto() as address:
+        yield address
+
+
+@pytest.fixture
+def s3(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
+    """Return a prefix of the store that no other test uses."""
+    yield from _prefix(moto_server, monkeypatch)
+
+
+@pytest.fixture
+def counted(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ObjectPath, stores.Gateway]]:
+    """Return a prefix of the store, and the gateway through which it is asked."""
+    with stores.gateway(moto_server) as gateway:
+        for prefix in _prefix(gateway.address, monkeypatch):
+            yield prefix, gateway
+
+
+def _prefix(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectPath]:
+    for name, value in {**stores.SECRETS, "AWS_ENDPOINT_URL": address}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CXR_CACHE", raising=False)
+    s3fs = pytest.importorskip("s3fs")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with cache_of_run():
+        yield ObjectPath.of(f"s3://{stores.BUCKET}/{uuid.uuid4().hex}")
+    s3fs.S3FileSystem.clear_instance_cache()

@@ -14,8 +14,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from manifests.footers import LARGEST_SIDE
 from manifests.places import AnyPath, at_hand
-from manifests.store import LARGEST_SIDE, TOOL_VERSION, written_aside
+from manifests.store import TOOL_VERSION, written_aside
 from stages.contract import StageError
 from stages.films.frame import Frame
 from stages.learning.networks import blank

@@ -105,8 +105,8 @@ def test_a_flag_of_the_wrong_kind_is_a_usage_error(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["agument"]).exit_code == 2
 
 
-def test_a_root_on_an_object_store_is_refused_and_not_taken_for_a_folder() -> None:
-    result = CliRunner().invoke(main, ["audit", "--root", "s3://bucket/set"])
+def test_an_address_where_a_folder_must_be_is_refused_and_not_taken_for_one() -> None:
+    result = CliRunner().invoke(main, ["train", "--tensorboard", "s3://bucket/set"])
     assert result.exit_code == 2
     assert "expected a folder on this machine" in result.output
 
