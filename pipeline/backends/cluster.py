@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from pipeline.backends.handed import HandedOut
-from pipeline.backends.local import on_one_thread
 from pipeline.backends.serving import Answer, Raised, Task
 from pipeline.backends.terms import Terms
+from pipeline.backends.threads import on_one_thread
 from pipeline.careful import Careful
 from pipeline.watched import Died, Done
 from stages.contract import CxrError, Retry

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
+import re
+import shutil
 import signal
 import time
 import weakref
@@ -14,13 +17,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from click.testing import CliRunner
 
 from pipeline import workers
 from pipeline.backends import terms
+from pipeline.cli import main
 from pipeline.workers import Workers
+from stages import paths
 from stages.contract import CxrError, Made, StageError
+from stages.normalize import NormalizeParams
+from stages.phantom import PhantomParams, phantom_one, planned
+from stages.predict import FilmJob, prepare
+from tests.attacks import clusters, kill
 from tests.attacks.clusters import Cluster
-from tests.pipeline.test_workers import BOXES, Box, _boxes, fail_at_three, opencv_threads, square, work_on
+from tests.attacks.works import BOXES, boxes_of_four, fail_at_three, opencv_threads, square, work_on
+
+FILMS = 60
+COPIES = 40
 
 
 @contextmanager
@@ -100,25 +113,26 @@ def test_an_error_in_a_job_reaches_the_caller_as_itself(on: Workers) -> None:
     assert list(on(square, range(8))) == [n * n for n in range(8)]
 
 
-def test_films_that_end_or_hold_their_process_are_left_out_by_name_and_all_others_are_done(on: Workers) -> None:
-    boxes = _boxes(6, "segfault", "hang")
-    results = list(replace(on, film_timeout_s=1.0)(work_on, boxes, retry=BOXES))
+def test_a_film_that_ends_its_process_is_left_out_by_name_and_all_others_are_done(on: Workers) -> None:
+    boxes = boxes_of_four(6, "segfault")
+    results = list(on(work_on, boxes, retry=BOXES))
     assert [results[0], *results[2:]] == [[film.upper() for film in box.films] for box in (boxes[0], *boxes[2:])]
-    assert results[1][:2] == ["1A", "1D"]
-    assert "segfault: crashed: ended the process that worked on it, also alone (SIGSEGV)" in results[1][2]
-    assert "hang: timed_out: took longer than 1 s" in results[1][3]
+    assert results[1][:3] == ["1A", "1C", "1D"]
+    assert "segfault: crashed: ended the process that worked on it, also alone (SIGSEGV)" in results[1][3]
 
 
+@pytest.mark.parametrize("cluster", ["dask"], indirect=True)  # the processes are the same on Ray
+def test_a_film_that_hangs_is_left_out_and_its_process_ended(on: Workers) -> None:
+    results = list(replace(on, film_timeout_s=0.5)(work_on, boxes_of_four(3, "hold"), retry=BOXES))
+    assert results[1][:3] == ["1A", "1C", "1D"]
+    assert "hold: timed_out: took longer than 0.5 s" in results[1][3]
+
+
+@pytest.mark.parametrize("cluster", ["dask"], indirect=True)  # as above
 def test_a_process_that_is_killed_once_costs_no_film(on: Workers, tmp_path: Path) -> None:
-    boxes = _boxes(5, "once")
+    boxes = boxes_of_four(5, "once")
     results = list(on(partial(work_on, notes=tmp_path), boxes, retry=BOXES))
     assert results == [[film.upper() for film in box.films] for box in boxes]
-
-
-def test_films_that_all_crash_are_the_machines_fault(on: Workers) -> None:
-    boxes = [Box(tuple(f"kill {box}{film}" for film in range(2))) for box in range(4)]
-    with pytest.raises(CxrError, match=r"5 films in a row .* this is the machine"):
-        list(on(work_on, boxes, retry=BOXES))
 
 
 def test_a_worker_that_is_killed_is_survived(on: Workers, cluster: Cluster) -> None:
@@ -139,7 +153,7 @@ def test_workers_of_other_versions_are_refused_by_name(on: Workers, monkeypatch:
     monkeypatch.setattr(terms, "deciding", lambda: ours)
     with pytest.raises(CxrError) as refused:
         list(on(square, range(3)))
-    assert str(refused.value).startswith(("worker tcp://127.0.0.1:", "worker 127.0.0.1 (Ray node "))
+    assert re.match(r"worker (tcp://127.0.0.1:\d+|[\d.]+ \(Ray node \w{8}\)) has ", str(refused.value))
     assert f"has opencv-python-headless {theirs}; this run has opencv-python-headless 1.2.3" in str(refused.value)
 
 
@@ -156,3 +170,131 @@ def test_workers_that_see_another_root_are_refused(
     with pytest.raises(CxrError, match=r"worker .* sees another .*elsewhere is not there.*use a shared folder"):
         list(replace(on, folders=(tmp_path,))(square, range(3)))
     assert [path.name for path in tmp_path.iterdir()] == ["here"]
+
+
+# --- by the command line ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> kill.Project:
+    """Return a project that worker processes of this machine have built."""
+    return kill.prepared(tmp_path_factory.mktemp("project") / "root", films=FILMS, copies=COPIES)
+
+
+@pytest.fixture
+def own(project: kill.Project, cluster: Cluster, tmp_path: Path) -> kill.Project:
+    """Return a copy of it that a cluster works on."""
+    shutil.copytree(project.root, tmp_path / "root")
+    return replace(project, root=tmp_path / "root", cluster=cluster, jobs=0)
+
+
+def command(project: kill.Project, *words: str) -> None:
+    """Run a command in this process: what it loads is loaded already."""
+    flags = project.cluster.flags if project.cluster is not None else ()
+    main.main([*words, "--root", str(project.root), *flags], standalone_mode=False)
+
+
+def test_every_command_gives_the_same_bytes_as_on_worker_processes(
+    own: kill.Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = own.digest()
+    own.clear("build")
+    command(own, "build")
+    assert own.digest() == expected
+    for stage in ("audit", "normalize", "augment"):  # not one after the other's films
+        own.clear(stage)
+        command(own, stage)
+    assert own.digest() == expected
+    command(own, "verify")
+    command(own, "replay", "--all")
+    assert "all byte for byte the same" in capsys.readouterr().out
+    assert not own.unfinished()
+    probed = replace(own, root=own.root.with_name("loky"), cluster=None)
+    shutil.copytree(own.root, probed.root)
+    command(own, "probe")
+    command(probed, "probe")
+    assert (own.root / paths.PROBES).read_bytes() == (probed.root / paths.PROBES).read_bytes()
+
+
+def test_drawn_and_prepared_films_are_the_same_bytes(on: Workers, project: kill.Project, tmp_path: Path) -> None:
+    films = planned(PhantomParams(films=6, longest_side_px=200))
+    here: Any = partial(phantom_one, folder=tmp_path / "here", seed=0)
+    assert list(on(partial(phantom_one, folder=tmp_path / "there", seed=0), films)) == [here(film) for film in films]
+    assert [(tmp_path / "there" / film.path).read_bytes() for film in films] == [
+        (tmp_path / "here" / film.path).read_bytes() for film in films
+    ]
+    jobs = [FilmJob(str(path)) for path in sorted((project.root / "data/raw").rglob("*.jpeg"))[:5]]
+    work = partial(prepare, params=NormalizeParams())
+    for found, job in zip(on(work, jobs), jobs, strict=True):
+        assert found.image is not None
+        assert found.image.tobytes() == work(job).image.tobytes()  # type: ignore[union-attr]  # the one is as the other
+
+
+def at_work(project: kill.Project) -> kill.When:
+    """Return what tells that a shard is written already, and others are not."""
+    return lambda _process: any((project.root / "data/augmented/shards").glob("*.parquet"))
+
+
+@pytest.mark.parametrize("victim", ["run", "worker"])
+def test_a_killed_run_or_worker_changes_no_byte_and_leaves_nothing(own: kill.Project, victim: str) -> None:
+    killed = kill.kill_once(own, "augment", victim, at_work(own), random.Random(0))  # noqa: S311 - no secret
+    assert killed.hit
+    assert killed.identical
+    assert (killed.files, killed.processes) == (0, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_ends_in_one_line_and_its_jobs_with_it(own: kill.Project, number: signal.Signals) -> None:
+    own.clear("augment")
+    stop = kill.stop_once(own, "augment", number, at_work(own))
+    assert stop.code == 1
+    (line,) = stop.lines
+    assert line.startswith(f"Error: augment: stopped by {number.name} after")
+    assert (stop.files, stop.processes) == (0, 0)
+    assert own.cluster is not None
+    deadline = time.monotonic() + 10
+    while own.cluster.serving() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not own.cluster.serving()
+    shards = len(list((own.root / "data/augmented/shards").iterdir()))
+    time.sleep(1)
+    assert len(list((own.root / "data/augmented/shards").iterdir())) == shards
+
+
+@pytest.mark.parametrize("cluster", ["dask"], indirect=True)
+def test_a_scheduler_that_dies_is_one_line_and_the_run_goes_on_elsewhere(own: kill.Project, tmp_path: Path) -> None:
+    expected = own.digest()
+    own.clear("augment")
+    (tmp_path / "dying").mkdir()
+    with clusters.dask_cluster(tmp_path / "dying", workers=("--no-nanny",)) as dying:
+        process = replace(own, cluster=dying).start("augment")
+        kill.wait_until(at_work(own), process)
+        os.kill(dying.scheduler, signal.SIGKILL)
+        said, _ = process.communicate()
+    assert process.returncode == 1
+    (line,) = said.splitlines()
+    assert line.startswith("Error: augment: the Dask scheduler tcp://127.0.0.1:")
+    assert line.endswith("is gone; start it again and run the same command again: finished shards are kept")
+    assert not own.unfinished()
+    assert "images kept from before" in own.run("augment")
+    assert own.digest() == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "told"),
+    [
+        (("--scheduler", "tcp://127.0.0.1:1"), 2, "goes with --backend dask; found --backend loky"),
+        (("--backend", "dask", "--address", "auto"), 2, "goes with --backend ray; found --backend dask"),
+        (("--backend", "dask", "--scheduler", "tcp://127.0.0.1:1"), 1, "no Dask scheduler answers there; start one"),
+        (("--backend", "dask", "--scheduler", "ftp://127.0.0.1:1"), 2, "expected tcp://host:port"),
+        (("--backend", "ray", "--address", "127.0.0.1:1"), 1, "no Ray cluster answers there"),
+        (("--backend", "ray", "--address", "ray://127.0.0.1:1"), 1, "no Ray cluster answers there"),
+    ],
+)
+def test_an_address_where_nobody_listens_or_of_another_backend_is_one_line(
+    project: kill.Project, flags: tuple[str, ...], code: int, told: str
+) -> None:
+    said = CliRunner().invoke(main, ["verify", "--root", str(project.root), *flags])
+    assert said.exit_code == code
+    assert told in said.output.splitlines()[-1]
+    assert not project.unfinished()
