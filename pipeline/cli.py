@@ -145,6 +145,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
 
     def last_words(name: str) -> str:
         end_children()
+        let_go()
         _remove_partials(stage, options["root"])
         kept = stage.goes_on or ("finished shards are kept" if _keeps_shards(params) else "it starts anew")
         return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
@@ -166,7 +167,6 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
                 return report
         except Stopped as stopped:
             tell(str(stopped))
-            let_go()
             raise click.exceptions.Exit(1) from stopped
         except BaseException:
             end_children()  # jobs under way when another one failed
