@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from pipeline import workers
 from pipeline.backends import cluster as cluster_module
+from pipeline.backends import clusters as opened
 from pipeline.backends import terms
 from pipeline.cli import main
 from pipeline.workers import Workers
@@ -86,6 +87,8 @@ def test_results_come_in_the_order_of_the_jobs_and_few_jobs_are_held(on: Workers
     for number, result in enumerate(on(after_a_while, jobs, total=300)):
         assert result == number
         held.append(len(Load.alive))
+        known: Any = opened._open.cluster  # noqa: SLF001 - what it keeps of tasks that are done is seen nowhere else
+        assert len(known._tasks) <= 4  # noqa: SLF001
     assert len(held) == 300
     assert max(held) < 200  # two workers, twice as many tasks, each of half a second
 
