@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -86,7 +87,8 @@ def written_aside(path: AnyPath, *, flushed: bool = True) -> Iterator[Path]:
             yield aside
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # two machines may have a process of one number, and a job that was thought lost may go on beside its second try
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.randbelow(10**9)}.partial")
     try:
         yield aside
         if flushed:

@@ -186,15 +186,19 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     from pipeline.console import ProgressBar, Tally, shown  # noqa: PLC0415 - not needed for help
     from pipeline.lock import locked  # noqa: PLC0415 - pydantic, by way of the contract: as above
     from pipeline.stopping import Stopped, end_children, stoppable  # noqa: PLC0415 - not needed for help
-    from pipeline.workers import dismiss  # noqa: PLC0415 - joblib: not needed for help
+    from pipeline.workers import dismiss, let_go  # noqa: PLC0415 - joblib: not needed for help
 
     tally = Tally(ProgressBar(stage.name, wanted=options["progress"] and _processes(stage).rank == 0))
     machine = _machine(stage, options, sections, tally)
     if not _writes(stage, params, options) or machine.training.rank > 0:
-        return stage.run(params, options["root"], machine)
+        try:
+            return stage.run(params, options["root"], machine)
+        finally:
+            let_go()
 
     def last_words(name: str) -> str:
         end_children()
+        let_go()
         _remove_partials(stage, options["root"])
         kept = stage.goes_on or ("finished shards are kept" if _keeps_shards(params) else "it starts anew")
         return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
@@ -219,6 +223,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
             raise click.exceptions.Exit(1) from stopped
         except BaseException:
             end_children()  # jobs under way when another one failed
+            let_go()
             _remove_partials(stage, options["root"])
             raise
 

@@ -143,6 +143,13 @@ class Watched:
             self._process, self._connection = process, ours
         return self._connection
 
+    def kill(self) -> None:
+        """End the process at once, whatever thread waits for it."""
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.join(timeout=1)
+
     def end(self, *, patience_s: float = 0) -> str:
         """End the process, unless it ends by itself, and return how it ended."""
         process, connection = self._process, self._connection

@@ -97,6 +97,11 @@ class Workers:
 def dismiss() -> None:
     """End the workers that wait for more: nothing is left to do."""
     local.dismiss()
-    clusters = sys.modules.get("pipeline.backends.clusters")  # most runs need none
+    let_go()
+
+
+def let_go() -> None:
+    """Let go of the cluster that the run worked on, if any: what the run has started there ends."""
+    clusters = sys.modules.get("pipeline.backends.clusters")
     if clusters is not None:
         clusters.dismiss()

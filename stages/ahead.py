@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import struct
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ from PIL import Image
 from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
 
+THIS_PROCESS = secrets.token_hex(4)  # on another machine, a process may have the same number
 HEAD = struct.Struct(
     "<32sII"
 )  # a film's hash, and the raw film's height and width; its grey levels in the frame follow
@@ -45,7 +47,7 @@ class Ahead:
         head = HEAD.pack(bytes.fromhex(film_id), image.height, image.width)
         with (
             suppress(FileNotFoundError),  # this is another machine: it goes without
-            (self.folder / f"{film_id[:2]}.{os.getpid()}").open("ab", buffering=0) as file,
+            (self.folder / f"{film_id[:2]}.{os.getpid()}-{THIS_PROCESS}").open("ab", buffering=0) as file,
         ):
             file.write(head + framed.tobytes())
         return framed, placement

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from pipeline.backends.handed import HandedOut
-from pipeline.backends.local import on_one_thread
 from pipeline.backends.serving import Answer, Raised, Task
 from pipeline.backends.terms import Terms
+from pipeline.backends.threads import on_one_thread
 from pipeline.careful import Careful
 from pipeline.watched import Died, Done
 from stages.contract import CxrError, Retry
@@ -233,6 +233,7 @@ class OnCluster(Generic[Job, Result]):
         """Yield what came of a task's jobs; those that it did not come to are done later."""
         jobs = self._flying.pop(future)
         answer = _answer_of(future, self.cluster)
+        self.cluster.drop([future])  # with what the cluster keeps of it
         if answer is None:
             self._note_loss(jobs)
             answer = Answer()
@@ -281,7 +282,7 @@ def _lost_again(cluster: Cluster) -> CxrError:
 
 
 def drop_by(forget: Callable[[Any], None], known: dict[Future[bytes], Any], tasks: Collection[Future[bytes]]) -> None:
-    """Forget some of the tasks that a cluster's library knows."""
+    """Forget some tasks: what the library keeps of one that is done goes with the last mention of it."""
     for task in [*tasks]:
-        if (theirs := known.pop(task, None)) is not None:
+        if (theirs := known.pop(task, None)) is not None and not task.done():
             forget(theirs)

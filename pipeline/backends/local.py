@@ -16,6 +16,7 @@ from joblib.externals.loky.backend import resource_tracker
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pipeline.backends.handed import HandedOut
+from pipeline.backends.threads import on_one_thread
 from pipeline.careful import Careful
 from pipeline.watched import Watched, arm, disarm, prepare, undisturbed
 from stages.contract import Retry, heard
@@ -100,12 +101,6 @@ def numbered(work: Callable[[Job], Result], index: int, job: Job) -> tuple[int, 
     return index, on_one_thread(work, job)
 
 
-def on_one_thread(work: Callable[[Job], Result], job: Job) -> Result:
-    """Return what comes of a job, done on one thread."""
-    _use_one_thread()
-    return work(job)
-
-
 def _watched(work: Callable[[Job], Result], index: int, job: Job, film_timeout_s: float) -> tuple[int, Result]:
     """Do a job in a worker process that ends itself where a film takes too long."""
 
@@ -117,13 +112,6 @@ def _watched(work: Callable[[Job], Result], index: int, job: Job, film_timeout_s
             return numbered(work, index, job)
         finally:
             disarm()
-
-
-def _use_one_thread() -> None:
-    """Let OpenCV use one thread: the workers fill the cores already. Nothing happens where it is not loaded."""
-    opencv: Any = sys.modules.get("cv2")
-    if opencv is not None and opencv.getNumThreads() > 1:
-        opencv.setNumThreads(1)
 
 
 def end(results: Iterator[Any]) -> None:

@@ -183,7 +183,7 @@ class RayCluster:
 
     def close(self, run: str) -> None:
         """End the run's workers, and the cluster where it is this run's own."""
-        with suppress(Exception), _own_signals(), _silence():
+        with suppress(Exception), _own_signals():
             self._ray.shutdown()
         if self._session:
             shutil.rmtree(Path(self._session), ignore_errors=True)

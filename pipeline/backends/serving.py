@@ -75,6 +75,7 @@ class _Served(Generic[Job, Result]):
 
 _served: dict[int, _Served[Any, Any]] = {}  # by thread
 _agreed: set[str] = set()  # runs whose terms this process has looked at
+_over: set[str] = set()  # runs that have ended
 _lock = threading.Lock()
 
 
@@ -112,7 +113,7 @@ def _done(task: Task, watched: Watched) -> Answer:
     for index, job in task.jobs:
         if outcomes and time.monotonic() - started > task.seconds:
             break
-        if watched.wanted is not None and not watched.wanted():
+        if task.terms.run in _over or (watched.wanted is not None and not watched.wanted()):
             raise Unwanted
         running, begun = watched.running, time.monotonic()
         outcomes.append((index, _outcome(watched, task.work, job)))
@@ -160,7 +161,12 @@ def _end_the_idle() -> None:
 
 
 def end_run(run: str) -> None:
-    """End the processes of a run; one at work is ended by its thread, once nobody wants its answer."""
+    """End the processes of a run, those at work as well: when this returns, none of them writes any more."""
+    _over.add(run)
+    with _lock:
+        at_work = [served.watched for served in _served.values() if served.run == run and served.busy.locked()]
+    for watched in at_work:
+        watched.kill()
     _end_those(lambda served: served.run == run)
 
 

@@ -21,8 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from tests.attacks.clusters import Cluster, dask_cluster, ray_cluster
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUTPUTS = {
@@ -31,6 +33,7 @@ OUTPUTS = {
     "augment": ("data/augmented",),
     "build": ("data/audit", "data/split", "data/normalized", "data/augmented"),
 }
+NANNIES = ("--nanny", "--nanny")
 WORKER = re.compile(r"popen_loky_posix|spawn_main")
 PATIENCE_S = 10.0  # a worker that was starting up loads its modules first, on a busy machine for seconds
 
@@ -42,11 +45,17 @@ class Project:
     root: Path
     jobs: int = 2
     environment: dict[str, str] = field(default_factory=dict)
+    cluster: Cluster | None = None
+
+    def workers(self, process: subprocess.Popen[str]) -> list[int]:
+        """Return the processes that do the work of a run."""
+        return self.cluster.workers() if self.cluster is not None else workers(process.pid)
 
     def start(self, stage: str, *flags: str) -> subprocess.Popen[str]:
         """Start a stage in a session of its own, by which all its processes are found."""
         command = [sys.executable, "-m", "pipeline", stage, "--root", str(self.root), "--jobs", str(self.jobs), *flags]
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **self.environment}
+        command += self.cluster.flags if self.cluster is not None and stage in OUTPUTS else ()
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_MODE": "disabled", **self.environment}
         heeded = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored: not here
         try:
             return subprocess.Popen(
@@ -168,7 +177,7 @@ def kill_once(project: Project, stage: str, victim: str, when: When, draw: rando
     project.clear(stage)
     process = project.start(stage)
     wait_until(when, process)
-    hit = _kill(process, victim, draw)
+    hit = _kill(project, process, victim, draw)
     if victim == "run":
         wait_unheard(process)
     else:
@@ -187,10 +196,10 @@ def wait_unheard(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _kill(process: subprocess.Popen[str], victim: str, draw: random.Random) -> bool:
+def _kill(project: Project, process: subprocess.Popen[str], victim: str, draw: random.Random) -> bool:
     """Kill a process of a run and tell whether it was there to be killed."""
     while process.poll() is None:
-        targets = [process.pid] if victim == "run" else workers(process.pid)
+        targets = [process.pid] if victim == "run" else project.workers(process)
         if targets:
             try:
                 os.kill(draw.choice(targets), signal.SIGKILL)
@@ -283,7 +292,7 @@ def full_disk(project: Project, folder: Path) -> tuple[str, bool, bool]:
     files = sum(path.stat().st_size for path in project.root.rglob("*") if path.is_file())
     roomy_kb = max(1_000_000, 20 * files // 1024)  # the copies below are far more, and larger
     with small_disk(folder, roomy_kb) as remount:
-        moved = Project(folder, project.jobs)
+        moved = Project(folder, project.jobs, cluster=project.cluster)
         shutil.copytree(project.root / "data", folder / "data")
         used = shutil.disk_usage(folder).used // 1024
         remount(f"size={used + 2_000}k")
@@ -378,6 +387,18 @@ def attack(project: Project, folder: Path, *, number: int, signals: int, seed: i
     return rows
 
 
+@contextmanager
+def started(backend: str, folder: Path) -> Iterator[Cluster | None]:
+    """Run a cluster of two workers; a Dask worker that is killed is started again by its nanny."""
+    if backend == "loky":
+        yield None
+        return
+    (folder / "cluster").mkdir()
+    cluster = ray_cluster(folder / "cluster") if backend == "ray" else dask_cluster(folder / "cluster", workers=NANNIES)
+    with cluster as running:
+        yield running
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -388,10 +409,12 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--raw", type=Path, help="real films, instead of phantoms")
+    parser.add_argument("--backend", choices=["loky", "dask", "ray"], default="loky", help="dask, ray: started here")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, started(given.backend, Path(name)) as cluster:
         folder = Path(name)
         project = prepared(folder / "set", films=given.films, copies=given.copies, raw=given.raw, jobs=given.jobs)
+        project = replace(project, cluster=cluster)  # what was built on loky must come out again
         print(table(attack(project, folder, number=given.kills, signals=given.signals, seed=given.seed)))
 
 

@@ -1,28 +1,34 @@
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
-import os
-import signal
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import pytest
 
 from pipeline import workers
 from pipeline.backends import local
 from pipeline.backends.handed import HandedOut
 from pipeline.workers import Workers
-from stages.contract import CxrError, Made, ParamsError, Retry, StageError, begin, heard
+from stages.contract import CxrError, Made, ParamsError, StageError, begin, heard
+from tests.attacks.works import (
+    BOXES,
+    Box,
+    boxes_of_four,
+    die,
+    end_early,
+    fail_at_three,
+    opencv_threads,
+    square,
+    work_on,
+)
 
 
 @contextmanager
@@ -32,30 +38,6 @@ def _silent(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:  # noqa
 
 def _workers(backend: Any, jobs: int = 2) -> Workers:
     return Workers(backend=backend, jobs=jobs, track=_silent)
-
-
-def square(number: int) -> int:
-    return number * number
-
-
-def fail_at_three(number: int) -> int:
-    if number == 3:
-        raise StageError("three")
-    return number
-
-
-def die(number: int) -> int:
-    if number == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def end_early(_number: int) -> int:
-    raise EOFError("the file ends")
-
-
-def opencv_threads(_number: int) -> int:
-    return int(cv2.getNumThreads())
 
 
 @pytest.mark.parametrize("backend", ["sequential", "threading", "loky"])
@@ -117,53 +99,9 @@ def test_a_worker_that_dies_of_a_job_ends_the_run_where_no_film_can_be_left_out(
         list(_workers("loky")(die, range(8)))
 
 
-@dataclass(frozen=True)
-class Box:
-    """A job of several films; a film is a word, and some words are fatal."""
-
-    films: tuple[str, ...]
-    failed: tuple[str, ...] = ()
-
-
-def work_on(box: Box, *, notes: Path | None = None) -> list[str]:
-    done = []
-    for film in box.films:
-        begin(film)
-        if film.startswith("segfault"):
-            ctypes.string_at(0)
-        if film.startswith("kill"):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if film.startswith("hang"):
-            time.sleep(600)
-        if film.startswith("hold"):
-            ctypes.PyDLL(None).sleep(600)  # as a codec that never gives Python a turn
-        if film.startswith("once") and notes is not None and not (notes / film).exists():
-            (notes / film).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        done.append(film.upper())
-    return [*done, *box.failed]
-
-
-BOXES = Retry(
-    alone=lambda box, film: replace(box, films=(film,)),
-    without=lambda box, failures: Box(
-        tuple(film for film in box.films if film not in failures),
-        tuple(f"{film}: {failure.status}: {failure.reason}" for film, failure in failures.items()),
-    ),
-)
-
-
-def _boxes(number: int, *fatal: str) -> list[Box]:
-    """Return boxes of four films each, fatal films among those of the second and, if many, of the next."""
-    films = [[f"{box}{film}" for film in "abcd"] for box in range(number)]
-    for place, name in enumerate(fatal):
-        films[1 + place // 2][1 + place % 2] = name
-    return [Box(tuple(inside)) for inside in films]
-
-
 @pytest.mark.parametrize("jobs", [1, 2, 5])
 def test_a_film_that_crashes_is_left_out_by_name_and_all_others_are_done(jobs: int) -> None:
-    boxes = _boxes(6, "segfault", "kill")
+    boxes = boxes_of_four(6, "segfault", "kill")
     results = list(_workers("loky", jobs)(work_on, boxes, retry=BOXES))
     assert [results[0], *results[2:]] == [[film.upper() for film in box.films] for box in (boxes[0], *boxes[2:])]
     good, failed = results[1][:2], results[1][2:]
@@ -176,7 +114,7 @@ def test_a_film_that_crashes_is_left_out_by_name_and_all_others_are_done(jobs: i
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_film_that_hangs_is_left_out_and_its_process_ended(jobs: int, hangs: str) -> None:
     workers = replace(_workers("loky", jobs), film_timeout_s=0.5)
-    results = list(workers(work_on, _boxes(3, hangs), retry=BOXES))
+    results = list(workers(work_on, boxes_of_four(3, hangs), retry=BOXES))
     assert results[0] == ["0A", "0B", "0C", "0D"]
     assert results[1][:3] == ["1A", "1C", "1D"]
     assert f"{hangs}: timed_out: took longer than 0.5 s" in results[1][3]
@@ -185,7 +123,7 @@ def test_a_film_that_hangs_is_left_out_and_its_process_ended(jobs: int, hangs: s
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_worker_that_is_killed_once_costs_no_film(jobs: int, tmp_path: Path) -> None:
-    boxes = _boxes(5, "once")
+    boxes = boxes_of_four(5, "once")
     results = list(_workers("loky", jobs)(partial(work_on, notes=tmp_path), boxes, retry=BOXES))
     assert results == [[film.upper() for film in box.films] for box in boxes]
 
@@ -197,7 +135,7 @@ def test_films_that_all_crash_are_the_machines_fault() -> None:
 
 
 def test_many_films_that_crash_among_good_ones_are_each_left_out() -> None:
-    boxes = _boxes(4, *(f"kill{number}" for number in range(6)))
+    boxes = boxes_of_four(4, *(f"kill{number}" for number in range(6)))
     results = list(_workers("loky", 1)(work_on, boxes, retry=BOXES))
     assert sum("crashed" in text for result in results for text in result) == 6
 
