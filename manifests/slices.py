@@ -84,22 +84,29 @@ def rows_between(schema: Schema[Any], path: Path, first: int, last: int) -> pa.T
     try:
         status = path.stat()
         stamp = (status.st_ino, status.st_mtime_ns)
-        with pq.ParquetFile(path) as file:
-            sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
-        ends = [0, *accumulate(sizes)]
+        ends = _ends(path, stamp)
         groups = [n for n, (start, end) in enumerate(pairwise(ends)) if start < last and end > first]
         parts = [
-            _group(path, stamp, n).slice(max(first - ends[n], 0), min(last, ends[n + 1]) - max(first, ends[n]))
+            _group(path, stamp, n, schema).slice(max(first - ends[n], 0), min(last, ends[n + 1]) - max(first, ends[n]))
             for n in groups
         ]
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
-    table = pa.concat_tables(parts).replace_schema_metadata(None).cast(schema.arrow) if parts else schema.table([])
-    schema.check(table, where=str(path))
-    return table
+    return pa.concat_tables(parts) if parts else schema.table([])
+
+
+@lru_cache(maxsize=GROUPS_HELD)
+def _ends(path: Path, _stamp: tuple[int, int]) -> list[int]:
+    """Return where each row group ends, after a 0."""
+    with bounds.opened(path) as file:
+        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    return [0, *accumulate(sizes)]
 
 
 @lru_cache(maxsize=GROUPS_HELD)  # a row group holds the rows of some fifty slices
-def _group(path: Path, _stamp: tuple[int, int], number: int) -> pa.Table:
+def _group(path: Path, _stamp: tuple[int, int], number: int, schema: Schema[Any]) -> pa.Table:
+    """Return a row group, checked."""
     with pq.ParquetFile(path) as file:
-        return file.read_row_group(number)
+        table = file.read_row_group(number)
+    schema.check(table, where=str(path))
+    return table.replace_schema_metadata(None).cast(schema.arrow)

@@ -23,7 +23,6 @@ def _blank() -> bytes:
     header[CHECKSUM] = b" " * 8
     header[156:157] = b"0"  # a plain file
     header[257:265] = b"ustar\x0000"
-    header[329:337] = header[337:345] = b"0000000\0"  # device
     return bytes(header)
 
 

@@ -160,12 +160,12 @@ class FilmDataset(Films, Dataset[tuple[Any, int]]):
     def __getitem__(self, number: int) -> tuple[Any, int]:
         number = range(len(self))[number]  # an IndexError beyond the last one, which ends a for loop
         (place,) = self._stored.places(np.array([number]))
-        return self._item(place, self._own_shelf().image(place), number)
+        return self._item(place, self.own_shelf().image(place), number)
 
     def __getitems__(self, numbers: list[int]) -> list[tuple[Any, int]]:
         """Return a batch: what lies together is read together, as DataLoader asks for it."""
         places = self._stored.places(np.asarray(numbers, np.int64))
-        shelf = self._own_shelf()
+        shelf = self.own_shelf()
         order = sorted(range(len(places)), key=lambda at: (places[at].shard or "", places[at].index or 0))
         found = {at: self._item(places[at], shelf.image(places[at]), numbers[at]) for at in order}
         return [found[at] for at in range(len(places))]
@@ -173,7 +173,7 @@ class FilmDataset(Films, Dataset[tuple[Any, int]]):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_shelf": None}  # a spawned worker opens its own files
 
-    def _own_shelf(self) -> Shelf:
+    def own_shelf(self) -> Shelf:
         """Return this process's files: a forked worker must not share a position in them with its parent."""
         if self._shelf is None or self._shelf.process != os.getpid():
             self._shelf = Shelf(self._stored.folder, self._held_bytes)

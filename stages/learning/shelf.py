@@ -52,6 +52,11 @@ class Shelf:
             raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
         return found
 
+    @property
+    def held(self) -> dict[str, int]:
+        """How much of them there is."""
+        return {"files": len(self._files), "groups": len(self._groups)}
+
     def _file(self, shard: str) -> tuple[pq.ParquetFile, list[int]]:
         if shard not in self._files:
             file = pq.ParquetFile(self._folder.path / SHARDS / shard)
