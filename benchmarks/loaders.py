@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifests import store
+from manifests.columns import Schema
 from manifests.rows import NORMALIZED
 from manifests.shards import ImageFolder
 from stages import paths
@@ -38,7 +39,11 @@ CODEC_LEVELS = 0  # by which two decoders may differ
 def ours(root: Path) -> Known:
     """Return every image by our own reader: train from the augmented, all splits from the normalized."""
     known: Known = {}
-    for schema, place in ((AUGMENTED, paths.AUGMENTED_MANIFEST), (NORMALIZED, paths.NORMALIZED_MANIFEST)):
+    places: tuple[tuple[Schema[Any], str], ...] = (
+        (AUGMENTED, paths.AUGMENTED_MANIFEST),
+        (NORMALIZED, paths.NORMALIZED_MANIFEST),
+    )
+    for schema, place in places:
         folder = ImageFolder((root / place).parent, store.read_footer(root / place).params["layout"])
         rows = [row for row in store.read(schema, root / place) if row.status == "ok"]
         for row, data in folder.read_images(rows):

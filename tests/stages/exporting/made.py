@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from manifests import store
+from manifests.columns import Schema
 from manifests.rows import NORMALIZED
 from manifests.shards import ImageFolder
 from stages import paths
@@ -18,7 +20,10 @@ from stages.films.codec import decode
 from stages.films.frame import Gray
 
 Key = tuple[str, int]  # film, number of the copy; -1 for a normalized film
-PLACES = {"augmented": (AUGMENTED, paths.AUGMENTED_MANIFEST), "normalized": (NORMALIZED, paths.NORMALIZED_MANIFEST)}
+PLACES: Mapping[str, tuple[Schema[Any], str]] = {
+    "augmented": (AUGMENTED, paths.AUGMENTED_MANIFEST),
+    "normalized": (NORMALIZED, paths.NORMALIZED_MANIFEST),
+}
 
 
 def key_of(row: Any) -> Key:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -197,7 +198,7 @@ def test_a_disk_with_too_little_room_is_refused_before_a_byte_is_written(
 def test_films_that_failed_stay_out_and_are_counted(built: Path, machine: Machine, to: str) -> None:
     path = built / paths.NORMALIZED_MANIFEST
     footer, rows = store.read_footer(path), store.read(NORMALIZED, path)
-    nothing = dict.fromkeys(field.name for field in NORMALIZED.fields if field.column.if_ok)
+    nothing: dict[str, Any] = dict.fromkeys(field.name for field in NORMALIZED.fields if field.column.if_ok)
     failed = next(row for row in rows if row.split == "test")
     bad = replace(failed, status="crashed", reason="ended its process", shard=None, index=None, **nothing)
     store.write([bad if row is failed else row for row in rows], NORMALIZED, path, footer)

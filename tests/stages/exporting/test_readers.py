@@ -103,7 +103,7 @@ def test_duckdb_reads_the_shards(roots: dict[str, Path], of: str) -> None:
     files = roots["shards"] / f"data/{of}/shards/*.parquet"
     with duckdb.connect() as base:
         rows = base.sql(f"select *, image.bytes as data from '{files}'").to_arrow_table().to_pylist()  # noqa: S608
-        (counted,) = base.execute(f"select count(*) from '{files}' where label = 'viral'").fetchone()  # noqa: S608
+        ((counted,),) = base.execute(f"select count(*) from '{files}' where label = 'viral'").fetchall()  # noqa: S608
     expected = known(roots["shards"], of)
     require_same(all_of(rows, lambda row: decoded(row["data"])), expected)
     assert counted == sum(label == "viral" for _, label, _ in expected.values())

@@ -20,7 +20,6 @@ from manifests.rows import NORMALIZED
 from stages import paths
 from stages.contract import StageError
 from stages.drawn import AUGMENTED
-from stages.learning import dataset
 from stages.learning.dataset import EpochSampler, FilmDataset, FilmStream
 from tests.stages.exporting.made import key_of, known
 
@@ -42,7 +41,8 @@ def test_it_gives_every_image_of_every_split_with_its_class_and_row(
     found = {}
     for split in SPLITS if of == "normalized" else SPLITS[:1]:
         films = FilmDataset(roots[layout], of=of, split=split)  # type: ignore[arg-type]  # a split
-        for number, (grey, label) in enumerate(films):
+        for number in range(len(films)):
+            grey, label = films[number]
             row = films.row(number)
             assert films.labels[number] == label == row["label_index"]
             assert films.groups[number] == row["group_id"]
@@ -68,7 +68,7 @@ def test_a_forked_process_opens_files_of_its_own(roots: dict[str, Path], monkeyp
     films = FilmDataset(roots["shards"])
     own = films.own_shelf()
     assert films.own_shelf() is own
-    monkeypatch.setattr(dataset.os, "getpid", lambda: -1)
+    monkeypatch.setattr("os.getpid", lambda: -1)
     assert films.own_shelf() is not own
 
 
@@ -155,7 +155,7 @@ def test_images_that_cannot_be_read_are_named(roots: dict[str, Path], tmp_path: 
     shard = next((root / "data/normalized/shards").iterdir())
     shard.write_bytes(b"PAR1 and no more")
     with pytest.raises(ManifestError, match=rf"{shard.name}: cannot be read .* run the stage"):
-        list(films)
+        films.__getitems__([*range(len(films))])
     with pytest.raises(IndexError):
         films[len(films)]
     with pytest.raises(StageError, match=r"augmented/manifest\.parquet: holds no usable image of split val"):
@@ -170,7 +170,7 @@ def test_films_without_an_image_are_no_part_of_the_set(roots: dict[str, Path], t
     root = shutil.copytree(roots["shards"], tmp_path / "root")
     path = root / paths.AUGMENTED_MANIFEST
     footer, rows = store.read_footer(path), store.read(AUGMENTED, path)
-    nothing = dict.fromkeys(field.name for field in AUGMENTED.fields if field.column.if_ok)
+    nothing: dict[str, Any] = dict.fromkeys(field.name for field in AUGMENTED.fields if field.column.if_ok)
     rows[4] = replace(rows[4], status="crashed", reason="ended", shard=None, index=None, **nothing)
     store.write(rows, AUGMENTED, path, footer)
     films = FilmDataset(root)
