@@ -19,6 +19,7 @@ from manifests.store import file_sha256, flush
 from stages.contract import Machine, Made
 from stages.exporting.dealing import OfSplit
 from stages.exporting.origin import Origin, Part, images_of, order_keys, rows_of
+from stages.exporting.published import naming
 from stages.exporting.survey import Survey
 
 SPLIT_NAMES: Mapping[str, str] = {"val": "validation"}  # as Hugging Face calls it; the others keep their names
@@ -87,8 +88,9 @@ def write_one(job: FileJob, *, folder: Path, schema: pa.Schema, seed: int) -> di
     order = np.argsort(np.concatenate(keys), kind="stable")
     table = pa.concat_tables(tables).take(pa.array(order))
     path = folder / "data" / job.name
-    _write(path, table, [images[number] for number in order], schema)
-    flush(path)
+    with naming(path):
+        _write(path, table, [images[number] for number in order], schema)
+        flush(path)
     return {"samples": len(images), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from manifests.store import file_sha256
 from stages.contract import Machine
 from stages.exporting.origin import Origin, Part, images_of, rows_of
+from stages.exporting.published import naming
 from stages.exporting.survey import Survey
 from stages.folder import label_folder
 
@@ -61,13 +62,10 @@ def write_one(job: tuple[Part, int], *, folder: Path) -> pa.Table:
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a file that is not there yet; nobody sees it before the whole folder is published."""
-    try:
-        with path.open("xb", buffering=0) as file:
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    with naming(path), path.open("xb", buffering=0) as file:
+        left = memoryview(data)
+        while left:
+            left = left[file.write(left) :]
 
 
 def whole_one(part: Part, *, folder: Path) -> bool:
@@ -113,6 +111,7 @@ def write(
 def rows_beside(folder: Path, schema: pa.Schema) -> Iterator[Any]:
     """Yield what appends rows to the Parquet file and the CSV, part by part."""
     with (
+        naming(folder / ROWS),
         pq.ParquetWriter(folder / ROWS, schema, compression="zstd") as parquet,
         pa.csv.CSVWriter(folder / ROWS_CSV, schema) as text,
     ):

@@ -130,6 +130,17 @@ def made_aside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what the disk refuses name the file, as neither Arrow's errors nor those of a bare write do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
 def write_index(folder: Path, index: Mapping[str, Any]) -> None:
     """Write what the export says of itself."""
     write_json(folder / INDEX, {"made_by": MADE_BY, **index})

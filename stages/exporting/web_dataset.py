@@ -22,6 +22,7 @@ from stages.contract import Machine, Made, StageError
 from stages.exporting import tars
 from stages.exporting.dealing import OfSplit
 from stages.exporting.origin import Part, images_of, names_of, rows_of
+from stages.exporting.published import naming
 from stages.exporting.survey import Survey
 
 ENDINGS: Mapping[str, str] = {".jpeg": "jpg", ".png": "png", ".pgm": "pgm"}  # by which webdataset's decoders go
@@ -87,26 +88,22 @@ def deal_one(job: DealJob, *, folder: Path, names: Sequence[str]) -> int:
 
 def put(path: Path, data: bytes, start: int) -> None:
     """Write bytes at a place of a file that is there."""
-    opened = os.open(path, os.O_WRONLY)
-    try:
-        while data:
-            written = os.pwrite(opened, data, start)
-            data, start = data[written:], start + written
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        os.close(opened)
+    with naming(path):
+        opened = os.open(path, os.O_WRONLY)
+        try:
+            while data:
+                written = os.pwrite(opened, data, start)
+                data, start = data[written:], start + written
+        finally:
+            os.close(opened)
 
 
 def laid_out(path: Path, size: int) -> None:
     """Make a file of so many zeros, whose room on the disk is its own where the system can promise that."""
-    with path.open("xb") as file:
-        try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)
-            file.truncate(size)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from error
+    with naming(path), path.open("xb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        file.truncate(size)
 
 
 def finish_one(name: str, *, folder: Path) -> dict[str, object]:
