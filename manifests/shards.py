@@ -49,7 +49,9 @@ Place = TypeVar("Place", bound=Stored)
 SHARDS = "shards"
 IMAGES_PER_SHARD = 1000  # at most; hash prefixes fill a shard to about 700
 GROUP_BYTES = 2_500_000  # about what a reader gets at once: 32 normalized films, 128 JPEG copies of the same frame
-IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]), nullable=False)
+# Nullable, though no image is missing: Hugging Face `datasets` takes a column for an Image feature only where its
+# Arrow field is the one that an Image would have, and that is a nullable one.
+IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 SHARD_BYTES = 100_000_000  # at most, were no image to shrink: a worker holds a shard two or three times
 FILES_AT_ONCE = 4096  # of those on disk, compared with the manifest's
 RECIPE_KEY = b"cxr_pipeline_recipe"

@@ -43,7 +43,7 @@ TOOLS = (
     Entry("show", "Lay out the films that a question to a manifest finds, as a contact sheet.", reads_raw=True),
     Entry("compare", "Compare evaluated runs on the films they share: differences, intervals, exact tests."),
     Entry("predict", "Give films and folders of films the probabilities of the classes, by a trained network."),
-    Entry("export", "Write the trained network for other tools, as ONNX; checked on films first."),
+    Entry("export", "Write the images for ImageFolder, WebDataset or Hugging Face, or the network as ONNX."),
     Entry("probe", "Run simple models on the films: what the data alone gives away."),
     Entry("networks", "Tell what each network takes to train, and whether it fits into the memory at hand."),
     Entry("doctor", "Ask this machine what it is, what is missing on it, and what would be slow."),

@@ -1,6 +1,8 @@
-"""export: the trained network for other tools, checked on films before it is written."""
+"""export: the set for other people's loaders, or the trained network for other tools."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -10,25 +12,74 @@ from manifests.places import joined, place_of
 from manifests.rows import NORMALIZED
 from stages import paths
 from stages.contract import Machine, Params, ParamsError, Report, Root, Stage, StageError
+from stages.exporting.data_set import Asked, To, export
+from stages.exporting.origin import Of
 from stages.scoring import Images, read_images, require_fit
 
+EXPORTS = "data/exports"
 LARGEST_DIFFERENCE = 1e-4  # of a probability: rounding of other kernels in another order is a thousandth of it
 
 
 class ExportParams(Params):
-    """What is exported, where to, and on how many films it is checked."""
+    """What is exported, and where to."""
 
-    onnx: str = Field("", description="ONNX file to write: uint8 films in, probabilities out (extra onnx).")
-    model: str = Field(paths.MODEL, description="The trained network, under the root.")
-    films: int = Field(256, ge=1, description="Films of val and test, at most, that both must answer alike.")
+    to: To | None = Field(
+        None,
+        description="Write the images for other people's loaders; folder: split/class/name, for ImageFolder; "
+        "webdataset: tars, shuffled; hf: Parquet and a card, for load_dataset(FOLDER).",
+    )
+    of: Of = Field(
+        "both",
+        description="Which images: augmented (train alone), normalized (all splits, lossless), or both: train from "
+        "the augmented, the other splits from the normalized.",
+    )
+    split: Literal["all", "train", "leak_probe", "val", "test"] = Field("all", description="One split alone, or all.")
+    out: str = Field(
+        "",
+        description=f"Folder to write, under the root or anywhere; empty: {EXPORTS}/OF-TO. What no export wrote is "
+        "never written over.",
+    )
+    file_mb: int = Field(
+        100, ge=1, le=10_000, description="Size of a tar or Parquet file in MB, about; hf holds one in each worker."
+    )
+    files: int = Field(
+        0, ge=0, le=1_000_000, description="Files of each split, such as a multiple of your loaders; 0: by file-mb."
+    )
+    seed: int = Field(0, ge=0, description="Another seed shuffles webdataset and hf otherwise.")
+    licence: str = Field(
+        "", max_length=200, description="The films' licence for the card of hf, such as cc-by-4.0; empty: left to you."
+    )
+    onnx: str = Field(
+        "", description="Write the network instead, as this ONNX file: uint8 films in, probabilities out (extra onnx)."
+    )
+    model: str = Field(paths.MODEL, description="The trained network for --onnx, under the root.")
+    films: int = Field(256, ge=1, description="Films of val and test, at most, that --onnx is checked on.")
 
 
 def run(params: ExportParams, root: Root, machine: Machine) -> Report:
+    """Write the images, or the network."""
+    if params.to is not None and params.onnx:
+        raise ParamsError("export: is asked for images (--to) and a network (--onnx); expected one of them")
+    if params.to is None:
+        if not params.onnx:
+            raise ParamsError("export: names nothing to write; expected --onnx FILE, or --to folder, webdataset or hf")
+        return export_network(params, root, machine)
+    asked = Asked(
+        to=params.to,
+        of=params.of,
+        split=params.split,
+        file_bytes=params.file_mb * 1_000_000,
+        files=params.files,
+        seed=params.seed,
+        licence=params.licence,
+    )
+    return export(asked, root, params.out or f"{EXPORTS}/{params.of}-{params.to}", machine)
+
+
+def export_network(params: ExportParams, root: Root, machine: Machine) -> Report:
     """Write the network as ONNX, if it answers as PyTorch does."""
     from stages.learning import batches, checkpoint, devices, portable, prediction  # noqa: PLC0415 - torch is slow
 
-    if not params.onnx:
-        raise ParamsError("export: names nothing to write; expected --onnx FILE")
     portable.require_extra()
     cpu = devices.device_for("cpu")
     known = checkpoint.load(joined(root, params.model), cpu)
@@ -69,4 +120,12 @@ def held_out(films: Images, number: int) -> Images:
     return Images(films.folder, rows[:number], films.facts)
 
 
-STAGE = Stage("export", ExportParams, reads=(paths.MODEL, paths.NORMALIZED), writes=(), run=run)
+STAGE = Stage(
+    "export",
+    ExportParams,
+    reads=(paths.NORMALIZED, paths.AUGMENTED, paths.MODEL),
+    writes=(EXPORTS,),
+    run=run,
+    writes_if="to",
+    goes_on="it starts anew",
+)

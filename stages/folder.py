@@ -31,7 +31,7 @@ Job = TypeVar("Job")
 P = TypeVar("P", bound=Params)
 Layout = Literal["shards", "folder"]
 
-BYTES_VERSION = 3  # raised whenever the same parameters and films come to give other bytes
+BYTES_VERSION = 4  # raised whenever the same parameters and films come to give other bytes
 CODECS = ("numpy", "opencv-python-headless", "pillow")  # their versions may change bytes as well
 UNSAFE = re.compile(r"[^\w.-]+")
 LONGEST_NAME = 120  # bytes: leaves room for hash, copy and the suffix of an unfinished file within 255
