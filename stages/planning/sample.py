@@ -1,0 +1,82 @@
+"""The films that rates are measured on: some of those at hand, else phantoms, laid out as a raw folder."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from shutil import copyfile
+from typing import Any
+
+from stages import paths, phantom
+from stages.audit import AuditParams
+from stages.auditing.files import files_under
+from stages.contract import Machine, StageError
+
+MOST_BYTES = 1_000_000_000  # of a sample: DICOMs may have 30 MB each
+BESIDE = (".csv", ".txt", ".md")  # files of a raw folder that are no films
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Films to measure.
+
+    Attributes:
+        raw: the folder that they lie under.
+        files: their paths under it.
+        labels: the parameters of the audit by which they are named.
+        of: how many there are in all; 0 where they are drawn.
+        source: what they are, in words.
+    """
+
+    raw: Path
+    files: Sequence[str]
+    labels: dict[str, Any]
+    of: int
+    source: str
+
+
+def films_of(raw: Path, audit: AuditParams, wanted: int, folder: Path) -> Sample:
+    """Return some films of a raw folder, drawn by chance and always the same, copied under `folder`.
+
+    Labels that stand in a CSV are left out: it lists films that the sample has not, and labels cost nothing.
+
+    Raises:
+        StageError: where the folder holds no film.
+    """
+    found = files_under(raw)
+    films = [path for path in found if PurePosixPath(path).suffix.lower() not in BESIDE]
+    if not films:
+        raise StageError(f"{raw}: holds {len(found):,} files, none of them a film; expected films to measure")
+    listed = len(films) < len(found) or audit.labels in ("csv", "nih")
+    drawn, size, laid = random.Random(0).sample(films, min(wanted, len(films))), 0, []  # noqa: S311 - no secret
+    for number, path in enumerate(sorted(drawn)):
+        place = f"class{number % 2}/{number:06d}{PurePosixPath(path).suffix}" if listed else path
+        target = folder / paths.RAW / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copyfile(raw / path, target)
+        laid.append(place)
+        if (size := size + target.stat().st_size) > MOST_BYTES:
+            break
+    labels = {"labels": "folder", "group_pattern": "", "classes": ()} if listed else {}
+    return Sample(folder / paths.RAW, laid, labels, len(films), f"{len(laid):,} of {len(films):,} files under {raw}")
+
+
+def phantoms(side_px: int, wanted: int, folder: Path, machine: Machine) -> Sample:
+    """Return phantoms of a longer side, drawn under `folder`."""
+    told = phantom.PhantomParams(films=max(wanted, phantom.FEWEST_FILMS), longest_side_px=side_px)
+    phantom.run(told, folder, machine)
+    files = files_under(folder / paths.RAW)
+    drawn = f"{len(files):,} phantoms of up to {side_px:,} pixels; real films differ, point --raw at some"
+    return Sample(folder / paths.RAW, files, {}, 0, drawn)
+
+
+def part_of(sample: Sample, share: int, folder: Path) -> int:
+    """Copy every so-manieth film of a sample under another folder and return how many that are."""
+    some = sample.files[::share]
+    for path in some:
+        target = folder / paths.RAW / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copyfile(sample.raw / path, target)
+    return len(some)
