@@ -27,6 +27,7 @@ from stages.planning.calibrate import Recipe, Round
 from stages.planning.forecast import Prices, Size
 from stages.planning.rates import Rates, combined
 from stages.planning.sample import Sample, films_of, phantoms
+from stages.planning.schema import PlanReport
 from stages.split import SplitParams
 
 MOST_COPIES = 20  # in the calibration: each copy more costs the same
@@ -195,20 +196,23 @@ def run(params: PlanParams, root: Root, machine: Machine) -> Report:
     Raises:
         ParamsError: where neither films nor their number are given.
     """
-    raw = machine.raw or root / paths.RAW
-    found = measured(params, raw, machine)
-    size = size_of(params, found)
-    told = words.report(
-        size, found.low, found.middle, found.high, prices=params.prices, calibrated=_told(params, found)
-    )
+    told = report_of(params, measured(params, machine.raw or root / paths.RAW, machine))
     if params.out:
         store.write_json(root / params.out, told.model_dump(mode="json"))
     return Report(
-        done=size.films,
+        done=told.films,
         unit="films planned",
         lines=words.lines(told, _here()),
         written=(params.out,) if params.out else (),
         verdict="nothing was written" if not params.out else "nothing else was written",
+    )
+
+
+def report_of(params: PlanParams, found: Measured) -> PlanReport:
+    """Return what the set that is asked about would take, by the rates of this machine."""
+    size = size_of(params, found)
+    return words.report(
+        size, found.low, found.middle, found.high, prices=params.prices, calibrated=_told(params, found)
     )
 
 
