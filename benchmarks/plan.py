@@ -112,10 +112,11 @@ def _options() -> argparse.Namespace:
 
 def _raw(options: argparse.Namespace, size: int) -> Path:
     """Return a raw folder of so many films."""
+    work: Path = options.work
     if options.set == "kermany-raw":
-        return films.build(options.work, size)
+        return films.build(work, size)
     source = films.training_films()[0].parents[3] / "kermany-224" / "train"
-    raw = options.work / f"films-224-{size}"
+    raw = work / f"films-224-{size}"
     if not raw.exists():
         for path in sorted(source.rglob("*.jp*g"), key=lambda path: path.name[::-1])[:size]:
             target = raw / "train" / path.parent.name / path.name

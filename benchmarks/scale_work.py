@@ -252,7 +252,8 @@ def judge(asked: Asked) -> int:
     from stages.scoring import Images
 
     folder: Any = None
-    films = Images(folder, store.read(NORMALIZED, asked.root / SCORED), {"classes": list(made_up.CLASSES)})
+    rows: list[Any] = [*store.read(NORMALIZED, asked.root / SCORED)]
+    films = Images(folder, rows, {"classes": list(made_up.CLASSES)})
     sets = {name: films.of(name) for name in ("train", "leak_probe", "val", "test")}
     words = np.random.default_rng(0)
     said = {"model": {name: _answers(of.labels, words) for name, of in sets.items()}}

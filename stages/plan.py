@@ -111,11 +111,10 @@ def measured(params: PlanParams, raw: Path, machine: Machine) -> Measured:
             params.normalize,
             params.augment.model_copy(update={"copies": copies}),
         )
-        with machine.track(params.rounds + 1, unit="rounds") as advance:
-            large = tables.measured()
-            advance(1)
+        with machine.track(params.rounds, unit="rounds") as advance:
             rounds = []
             for number in range(params.rounds):
+                large = tables.measured()
                 rounds.append(calibrate.one_round(recipe, sample, large, machine, Path(folder) / str(number)))
                 advance(1)
     rates, seen = [one.rates for one in rounds], rounds[-1].seen
@@ -200,8 +199,8 @@ def run(params: PlanParams, root: Root, machine: Machine) -> Report:
     if params.out:
         store.write_json(root / params.out, told.model_dump(mode="json"))
     return Report(
-        done=told.films,
-        unit="films planned",
+        done=len(told.stages),
+        unit="stages",
         lines=words.lines(told, _here()),
         written=(params.out,) if params.out else (),
         verdict="nothing was written" if not params.out else "nothing else was written",

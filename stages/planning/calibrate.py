@@ -171,7 +171,9 @@ def _rates(ran: Mapping[str, _Ran], plain: Clocked, root: Path, sample: Sample, 
         pq.read_metadata(root / ROW_BYTES[f"{name}_row_bytes"]).num_rows for name in ("split", "augmented")
     )
     files = len(sample.files)
-    each = {name: _stage_rates(ran[name], units) for name, units in (("normalize", films), ("augment", images))}
+    each: dict[str, Any] = {
+        name: _stage_rates(ran[name], units) for name, units in (("normalize", films), ("augment", images))
+    }
     looked = ran["audit"].clocked.calls[0]
     verified = _stage_rates(ran["verify"], images)
     audit_rates = StageRates(
@@ -181,6 +183,7 @@ def _rates(ran: Mapping[str, _Ran], plain: Clocked, root: Path, sample: Sample, 
         serial_s=large.audit_s + large.search_s,
         square_s=large.compare_s,
     )
+    rows: dict[str, Any] = {name: _row_bytes(root / path) for name, path in ROW_BYTES.items()}
     return Rates(
         audit=audit_rates,
         split=StageRates(start_s=0.0, serial_s=large.split_s),
@@ -192,7 +195,7 @@ def _rates(ran: Mapping[str, _Ran], plain: Clocked, root: Path, sample: Sample, 
         raw_bytes=fmean((sample.raw / path).stat().st_size for path in sample.files),
         normalized_bytes=_bytes_under(root / paths.NORMALIZED) / films,
         image_bytes=_bytes_under(root / paths.AUGMENTED) / images,
-        **{name: _row_bytes(root / path) for name, path in ROW_BYTES.items()},
+        **rows,
         worker_mb=max(one.clocked.worker_mb for one in ran.values()),
     )
 
@@ -210,10 +213,10 @@ def _bytes_under(folder: Path) -> int:
 def _row_bytes(manifest: Path) -> float:
     """Return what a row of a manifest takes, its footer left out."""
     told = pq.read_metadata(manifest)
-    groups = (told.row_group(at) for at in range(told.num_row_groups))
-    return sum(group.column(at).total_compressed_size for group in groups for at in range(group.num_columns)) / max(
-        1, told.num_rows
-    )
+    groups = [told.row_group(at) for at in range(told.num_row_groups)]
+    columns = (group.column(at) for group in groups for at in range(group.num_columns))
+    size = sum(int(column.total_compressed_size) for column in columns)
+    return float(size / max(1, told.num_rows))
 
 
 def _with_starts(rates: Rates, recipe: Recipe, small: Path, few: int, workers: int) -> tuple[Rates, dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,5 +71,5 @@ def combined(rounds: Sequence[Rates], how: Callable[[Sequence[float]], float]) -
         parts = [getattr(one, name) for one in rounds]
         return StageRates(**{field.name: how([getattr(p, field.name) for p in parts]) for field in fields(StageRates)})
 
-    numbers = {name: how([getattr(one, name) for one in rounds]) for name in NUMBERS}
-    return Rates(**{name: of_stage(name) for name in STAGES}, **numbers)
+    numbers: dict[str, Any] = {name: how([getattr(one, name) for one in rounds]) for name in NUMBERS}
+    return Rates(**{name: of_stage(name) for name in STAGES} | numbers)

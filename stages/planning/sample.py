@@ -13,6 +13,7 @@ from stages import paths, phantom
 from stages.audit import AuditParams
 from stages.auditing.files import files_under
 from stages.contract import Machine, StageError
+from stages.films.phantom_plan import FEWEST_FILMS
 
 MOST_BYTES = 1_000_000_000  # of a sample: DICOMs may have 30 MB each
 BESIDE = (".csv", ".txt", ".md")  # files of a raw folder that are no films
@@ -65,7 +66,7 @@ def films_of(raw: Path, audit: AuditParams, wanted: int, folder: Path) -> Sample
 
 def phantoms(side_px: int, wanted: int, folder: Path, machine: Machine) -> Sample:
     """Return phantoms of a longer side, drawn under `folder`."""
-    told = phantom.PhantomParams(films=max(wanted, phantom.FEWEST_FILMS), longest_side_px=side_px)
+    told = phantom.PhantomParams(films=max(wanted, FEWEST_FILMS), longest_side_px=side_px)
     phantom.run(told, folder, machine)
     files = files_under(folder / paths.RAW)
     drawn = f"{len(files):,} phantoms of up to {side_px:,} pixels; real films differ, point --raw at some"

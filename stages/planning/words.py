@@ -154,12 +154,12 @@ def _costs(told: PlanReport) -> list[str]:
 def _rests_on(told: PlanReport, here: Here) -> list[str]:
     """Return what was measured, and what was not."""
     measured = told.calibration
-    said = [
-        f"measured on {measured.films}: {measured.rounds} rounds, {measured.workers} workers, {measured.seconds:.0f} s"
-    ]
+    rounds = f"{measured.rounds} {'round' if measured.rounds == 1 else 'rounds'}"
+    many = f"{measured.workers} {'worker' if measured.workers == 1 else 'workers'}"
+    said = [f"measured on {measured.films}: {rounds}, {many}, {measured.seconds:.0f} s"]
     if told.workers > measured.workers:
         said.append(
-            f"{told.workers:,} workers are taken to be as fast each as {measured.workers} together were here ("
+            f"{told.workers:,} workers are taken to be as fast each as {many} together here ("
             f"{here.cores} cores); what they share, memory's bandwidth, disk and network, is not in the plan"
         )
     return said

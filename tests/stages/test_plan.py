@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from pipeline.cli import main
 from stages import plan
+from stages.audit import AuditParams
 from stages.contract import Machine, ParamsError, StageError
 from stages.planning import forecast, made_up, words
 from stages.planning.clock import Clocked
@@ -22,6 +23,7 @@ from stages.planning.forecast import Prices, Size
 from stages.planning.rates import Rates, StageRates, combined
 from stages.planning.sample import films_of
 from stages.planning.schema import PlanReport
+from stages.split import SplitParams
 
 FREE = Prices(core_hour=0, gb_month=0, puts=0, gets=0)
 CALIBRATED = {"films": "made up", "workers": 2, "rounds": 1, "seconds": 1.0, "usable_share": 1.0, "strata": 2}
@@ -59,7 +61,8 @@ workers = st.integers(1, 5_000)
 
 
 @given(sizes, st.integers(0, 100_000), workers)
-def test_more_films_take_no_less_time(films: int, more: int, number: int) -> None:
+def test_more_films_take_no_less_time_once_there_is_a_job_for_each_worker(films: int, more: int, number: int) -> None:
+    assume(films * 0.68 >= number * 128)  # fewer films may lie in one shard, and a second one busies a second worker
     fewer, many = (forecast.times(RATES, a_size(size, number)) for size in (films, films + more))
     assert all(fewer[name].total_s <= many[name].total_s * (1 + 1e-12) for name in fewer)
 
@@ -164,7 +167,7 @@ def test_a_large_plan_names_its_bottleneck_and_what_it_does_not_know() -> None:
     report = told(a_size(377_110, workers=64))
     lines = words.lines(report, words.Here(2, 25 * 10**9))
     assert any("audit" in line and "compare all films with all" in line for line in lines)
-    assert any("64 workers are taken to be as fast each as 2 together" in line for line in lines)
+    assert any("64 workers are taken to be as fast each as 2 workers together" in line for line in lines)
     assert report.stages["audit"].seconds.low < report.stages["audit"].seconds.middle
 
 
@@ -219,14 +222,14 @@ def test_a_folder_without_films_is_refused(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "labels.csv").write_text("path,label\n")
     with pytest.raises(StageError, match="holds 1 files, none of them a film"):
-        films_of(tmp_path / "raw", plan.AuditParams(), 8, tmp_path / "into")
+        films_of(tmp_path / "raw", AuditParams(), 8, tmp_path / "into")
 
 
 def test_a_sample_is_the_same_each_time_and_leaves_csvs_out(tmp_path: Path, film_file: Callable[..., Path]) -> None:
     for seed in range(12):
         film_file(tmp_path / f"raw/ill/{seed:02d}.png", seed, height=16, width=18)
     (tmp_path / "raw" / "labels.csv").write_text("path,label\n")
-    one, other = (films_of(tmp_path / "raw", plan.AuditParams(), 5, tmp_path / name) for name in ("a", "b"))
+    one, other = (films_of(tmp_path / "raw", AuditParams(), 5, tmp_path / name) for name in ("a", "b"))
     assert [*one.files] == [*other.files]
     assert (len(one.files), one.of, one.labels["labels"]) == (5, 12, "folder")
     contents = [sorted((place.raw / path).read_bytes() for path in place.files) for place in (one, other)]
@@ -235,7 +238,7 @@ def test_a_sample_is_the_same_each_time_and_leaves_csvs_out(tmp_path: Path, film
 
 @given(st.floats(0, 0.4), st.floats(0, 0.4), st.floats(0, 0.9))
 def test_the_share_of_training_films_is_what_split_leaves(val: float, probe: float, delivered: float) -> None:
-    params = plan.PlanParams(split=plan.SplitParams(val_fraction=val, leak_probe_fraction=probe, test_fraction=0.2))
+    params = plan.PlanParams(split=SplitParams(val_fraction=val, leak_probe_fraction=probe, test_fraction=0.2))
     pool = 1 - (delivered or 0.2)
     assert plan.train_share(params, delivered) == pytest.approx(pool * (1 - val - probe))
     assert plan.train_share(plan.PlanParams(train_share=0.25), delivered) == 0.25

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
 
@@ -8,18 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stages import augment, normalize, paths, verify
+from stages import audit, augment, normalize, paths, split, verify
 from stages.augment_params import AugmentParams
 from stages.contract import Machine
 from stages.proof.draw import EVERYTHING, Draw, chance_to_find, most_spoilt
+from tests.conftest import in_order, silent
+
+
+@pytest.fixture(scope="module")
+def _set(tmp_path_factory: pytest.TempPathFactory, film_file: Callable[..., Path]) -> Path:
+    root = tmp_path_factory.mktemp("set")
+    for seed in range(60):
+        film_file(root / f"data/raw/ill/{seed:03d}.png", seed, height=16, width=18)
+    machine = Machine(fan_out=in_order, track=silent)
+    audit.run(audit.AuditParams(), root, machine)
+    split.run(split.SplitParams(), root, machine)
+    normalize.run(normalize.NormalizeParams(height=16, width=18), root, machine)
+    augment.run(AugmentParams(copies=100), root, machine)
+    return root
 
 
 @pytest.fixture
-def built(many: Path, machine: Machine) -> Path:
-    """Return the root of 200 tiny films in several shards, augmented."""
-    normalize.run(normalize.NormalizeParams(height=16, width=18), many, machine)
-    augment.run(AugmentParams(copies=40), many, machine)
-    return many
+def built(_set: Path, tmp_path: Path) -> Path:
+    """Return the root of 60 tiny films whose copies lie in several shards; a copy of its own."""
+    return copytree(_set, tmp_path / "set")
 
 
 def spoil(path: Path) -> None:
@@ -74,11 +87,10 @@ def test_what_a_sample_says_of_the_rest_is_told(built: Path, machine: Machine) -
     assert not any("a sample" in line for line in whole.lines)
 
 
-def test_a_sample_with_a_fault_sends_its_reader_to_look_at_all(built: Path, machine: Machine, tmp_path: Path) -> None:
-    root = Path(copytree(built, tmp_path.with_name("spoilt")))
-    for shard in (root / paths.AUGMENTED / "shards").iterdir():
+def test_a_sample_with_a_fault_sends_its_reader_to_look_at_all(built: Path, machine: Machine) -> None:
+    for shard in (built / paths.AUGMENTED / "shards").iterdir():
         spoil(shard)
-    report = verify.run(verify.VerifyParams(sample=0.6), root, machine)
+    report = verify.run(verify.VerifyParams(sample=0.6), built, machine)
     assert report.failed
     assert any("are not as claimed: read all, without --sample" in line for line in report.lines)
 
