@@ -167,12 +167,13 @@ def ask(asked: Asked) -> int:
 
 
 def train_rows(asked: Asked) -> int:
-    """Read what training reads of the rows; as no film is left for val, without its check."""
+    """Read what training reads of the images' rows."""
     from manifests.shards import ImageFolder
+    from stages import train_sources
     from stages.drawn import AUGMENTED
     from stages.stored import usable
 
-    images = store.read_table(AUGMENTED, asked.root / paths.AUGMENTED_MANIFEST)
+    images = store.read_table(AUGMENTED.only(*train_sources.READ), asked.root / paths.AUGMENTED_MANIFEST)
     found = usable(ImageFolder(asked.root / paths.AUGMENTED, "shards"), images, "train")
     return len(found.labels)
 
@@ -182,7 +183,7 @@ def evaluate_rows(asked: Asked) -> int:
     from stages.drawn import AUGMENTED
     from stages.scoring import read_images
 
-    return len(read_images(asked.root, paths.AUGMENTED, AUGMENTED).rows)
+    return len(read_images(asked.root, paths.AUGMENTED, AUGMENTED, shared=True).rows)
 
 
 # --- predictions -----------------------------------------------------------------------------------------------

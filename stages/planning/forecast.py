@@ -134,11 +134,12 @@ def times(rates: Rates, size: Size) -> dict[str, Taken]:
 
 def _together(each: Mapping[str, Taken], rates: Rates, size: Size) -> Taken:
     """Return how long `build` takes: its stages one behind the other, started once, each film decoded once."""
+    work_s = rates.audit.work_s * size.films + rates.look_s * min(size.films, size.looked_at)
+    work_s += rates.normalize.work_s * size.usable + rates.augment.work_s * size.images
+    left = max(0.0, 1 - rates.build_saved_s * size.films / work_s) if work_s else 1.0
     parallel_s, parent_s = sum(one.parallel_s for one in each.values()), sum(one.parent_s for one in each.values())
-    saved_s = rates.build_saved_s * size.films / min(size.workers, size.cores)
-    square_s = sum(one.square_s for one in each.values())
-    serial_s = sum(one.serial_s for one in each.values())
-    return Taken(rates.build_start_s, serial_s, max(parallel_s - saved_s, parent_s), parent_s, square_s)
+    serial_s, square_s = sum(one.serial_s for one in each.values()), sum(one.square_s for one in each.values())
+    return Taken(rates.build_start_s, serial_s, max(parallel_s * left, parent_s), parent_s, square_s)
 
 
 # --- disk ------------------------------------------------------------------------------------------------------
