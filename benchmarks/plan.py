@@ -41,7 +41,9 @@ class Told:
     """One stage of one run, foretold and measured.
 
     Attributes:
+        cpu_s: processor time of all processes, measured.
         parent_mb, worker_mb: measured; 10^6 bytes.
+        load: processes that ran or waited to, on average over the minute before.
     """
 
     round: int
@@ -52,6 +54,9 @@ class Told:
     plan_low_s: float
     plan_high_s: float
     seconds: float
+    plan_cpu_s: float
+    cpu_s: float
+    load: float
     plan_parent_mb: float
     parent_mb: float
     plan_worker_mb: float
@@ -169,16 +174,29 @@ def run(
             (root / "data").mkdir()
             (root / "data" / "raw").symlink_to(raw)
             os.sync()
+        load, before = os.getloadavg()[0], os.times()
         peak = watch(stage, root, films=plan.films, jobs=plan.workers)
+        after = os.times()
+        cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
         foretold = plan.stages[stage]
         span = (foretold.seconds.middle, foretold.seconds.low, foretold.seconds.high)
         mb = 2**20 / 1e6
         memory = (foretold.parent_mb, peak.parent_mb * mb, plan.worker_mb, (peak.worker_mb or 0.0) * mb)
-        told.append(Told(number, plan.films, plan.workers, stage, *span, peak.wall_s, *memory))
+        cpu = (foretold.cpu_s, cpu_s, load)
+        told.append(Told(number, plan.films, plan.workers, stage, *span, peak.wall_s, *cpu, *memory))
+        _say(told[-1])
     for folder in FOLDERS:
         kept[plan.films, folder] = _kept(plan, folder, root / "data" / folder)
     shutil.rmtree(root)
     return told
+
+
+def _say(told: Told) -> None:
+    times = (
+        f"plan {told.plan_s:.1f} s, run {told.seconds:.1f} s; cores {told.plan_cpu_s:.1f} s, {told.cpu_s:.1f} s"
+    )
+    line = f"round {told.round + 1}: {told.films:,} films, {told.workers} workers: {told.stage}: {times}"
+    print(f"{line}; load {told.load:.1f}", file=sys.stderr, flush=True)
 
 
 def _kept(plan: Any, folder: str, path: Path) -> Kept:
@@ -190,7 +208,8 @@ def _kept(plan: Any, folder: str, path: Path) -> Kept:
 
 def time_table(told: Sequence[Told]) -> str:
     """Return a row per stage, size and number of workers: medians of the rounds, errors of each round's own plan."""
-    rows = [["stage", "films", "workers", "plan s", "its range", "measured s", "range", "error", "error by round"]]
+    head = ["stage", "films", "workers", "plan s", "its range", "measured s", "range", "error", "by round"]
+    rows = [[*head, "load", "core s, plan", "core s", "error", "by round"]]
     for (stage, size, workers), some in _grouped(told).items():
         plan, found = [one.plan_s for one in some], [one.seconds for one in some]
         spans = [f"{min(one.plan_low_s for one in some):,.1f} to {max(one.plan_high_s for one in some):,.1f}"]
@@ -198,8 +217,17 @@ def time_table(told: Sequence[Told]) -> str:
         measured = (f"{statistics.median(found):,.1f}", f"{min(found):,.1f} to {max(found):,.1f}")
         by_round = ", ".join(f"{error:+.0%}" for error in errors)
         figures = (f"{statistics.median(plan):,.1f}", *spans, *measured, f"{statistics.median(errors):+.0%}", by_round)
-        rows.append([stage, f"{size:,}", str(workers), *figures])
+        load = f"{statistics.median(one.load for one in some):.1f}"
+        rows.append([stage, f"{size:,}", str(workers), *figures, load, *_cores(some)])
     return markdown(rows)
+
+
+def _cores(some: Sequence[Told]) -> list[str]:
+    """Return processor times, planned and used, and the errors: other work on the machine hardly changes them."""
+    errors = [one.plan_cpu_s / one.cpu_s - 1 for one in some]
+    plan, used = (statistics.median(getattr(one, name) for one in some) for name in ("plan_cpu_s", "cpu_s"))
+    by_round = ", ".join(f"{error:+.0%}" for error in errors)
+    return [f"{plan:,.1f}", f"{used:,.1f}", f"{statistics.median(errors):+.0%}", by_round]
 
 
 def _grouped(told: Sequence[Told]) -> dict[tuple[str, int, int], list[Told]]:

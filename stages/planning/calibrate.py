@@ -7,6 +7,7 @@ in large sets is measured by `tables`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,7 +114,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class _Ran:
-    """What a stage took in this process."""
+    """What a stage took in this process; `serial_s` of it while no job was under way."""
 
     clocked: Clocked
     serial_s: float
@@ -143,8 +144,9 @@ def one_round(recipe: Recipe, sample: Sample, large: Tables, machine: Machine, f
 
 def _run(stage: str, recipe: Recipe, root: Path, machine: Machine) -> _Ran:
     fan_out = Clocked(machine.fan_out)
-    wall_s = clocked(lambda: RUNS[stage](recipe.of(stage), root, replace(machine, fan_out=fan_out)))
-    return _Ran(fan_out, wall_s - fan_out.active_s)
+    used_s = clocked(lambda: RUNS[stage](recipe.of(stage), root, replace(machine, fan_out=fan_out)))
+    here_s = fan_out.work_s if os.getpid() in fan_out.processes else 0.0
+    return _Ran(fan_out, used_s - here_s - sum(call.parent_s for call in fan_out.calls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ def _rates(ran: Mapping[str, _Ran], plain: Clocked, root: Path, sample: Sample, 
         **each,
         look_s=max(0.0, looked.work_s - plain.work_s) / files,
         build_start_s=0.0,
+        build_start_cpu_s=0.0,
         build_saved_s=0.0,
         raw_bytes=fmean((sample.raw / path).stat().st_size for path in sample.files),
         normalized_bytes=_bytes_under(root / paths.NORMALIZED) / films,
@@ -235,9 +238,12 @@ def _with_starts(rates: Rates, recipe: Recipe, small: Path, few: int, workers: i
         looked_at=few,
         **limits(recipe),
     )
-    beyond = {name: max(0.0, ran[name].wall_s - told.total_s) for name, told in forecast.times(rates, size).items()}
-    each = {name: replace(getattr(rates, name), start_s=beyond[name]) for name in STAGES}
-    return replace(rates, **each, build_start_s=beyond["build"]), {name: one.parent_mb for name, one in ran.items()}
+    told = forecast.times(rates, size)
+    start_s = {name: max(0.0, one.wall_s - told[name].total_s) for name, one in ran.items()}
+    cpu_s = {name: max(0.0, one.cpu_s - told[name].cpu_s) for name, one in ran.items()}
+    each = {name: replace(getattr(rates, name), start_s=start_s[name], start_cpu_s=cpu_s[name]) for name in STAGES}
+    rates = replace(rates, **each, build_start_s=start_s["build"], build_start_cpu_s=cpu_s["build"])
+    return rates, {name: one.parent_mb for name, one in ran.items()}
 
 
 def limits(recipe: Recipe) -> dict[str, int]:

@@ -21,7 +21,7 @@ class Timed(Generic[Result]):
     """A job's result, and what it took.
 
     Attributes:
-        seconds: by the clock.
+        seconds: of the processor: a busy machine does not lengthen them.
         peak_mb: largest resident memory that its process has had.
         process: its number.
     """
@@ -34,9 +34,9 @@ class Timed(Generic[Result]):
 
 def timed(job: Job, *, work: Callable[[Job], Result]) -> Timed[Result]:
     """Do a job, here, and tell what it took."""
-    started = time.perf_counter()
+    started = time.process_time()
     result = work(job)
-    return Timed(result, time.perf_counter() - started, peak_mb(), os.getpid())
+    return Timed(result, time.process_time() - started, peak_mb(), os.getpid())
 
 
 def peak_mb(process: str = "self") -> float:
@@ -56,14 +56,12 @@ class Call:
     """What one fan-out of a stage took.
 
     Attributes:
-        work_s: of all jobs, added up.
+        work_s: processor time of all jobs, added up.
         parent_s: processor time of this process while jobs were under way.
-        active_s: by the clock, from the first job handed out to the last result taken.
     """
 
     work_s: float = 0.0
     parent_s: float = 0.0
-    active_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -88,14 +86,13 @@ class Clocked:
         """Yield what `work` makes of each job, in their order."""
         call, first = Call(), not self.calls
         self.calls.append(call)
-        started, used = time.perf_counter(), time.process_time()
+        used = time.process_time()
         for one in self.fan_out(partial(timed, work=work), jobs, **told):
             self._note(one, call)
             if first:
                 self.seconds.append(one.seconds)
             yield one.result
         call.parent_s += time.process_time() - used
-        call.active_s += time.perf_counter() - started
 
     def _note(self, one: Timed[Any], call: Call) -> None:
         call.work_s += one.seconds
@@ -109,8 +106,3 @@ class Clocked:
     def work_s(self) -> float:
         """Of all jobs of all calls."""
         return sum(call.work_s for call in self.calls)
-
-    @property
-    def active_s(self) -> float:
-        """By the clock, while jobs were under way."""
-        return sum(call.active_s for call in self.calls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,12 @@ class Watched:
 
     Attributes:
         wall_s: from its start to its end.
+        cpu_s: processor time of all its processes.
         parent_mb: largest resident memory of its own process; 0 where the system does not tell.
     """
 
     wall_s: float
+    cpu_s: float
     parent_mb: float
 
 
@@ -38,16 +41,18 @@ def watched(stage: str, root: Path, *, workers: int) -> Watched:
     with tempfile.TemporaryFile() as printed:
         started = time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
-        peak = 0.0
+        before, peak = os.times(), 0.0
         try:
             while process.poll() is None:
                 peak = max(peak, peak_mb(str(process.pid)))
                 time.sleep(LOOK_EVERY_S)
         finally:
             process.terminate()
+        after = os.times()
         wall_s = time.perf_counter() - started
         printed.seek(0)
         if process.returncode:
             said = printed.read().decode(errors="replace").strip().splitlines()
             raise StageError(f"the calibration's {stage} failed: {said[-1] if said else process.returncode}")
-    return Watched(wall_s, peak)
+    used = after.children_user + after.children_system - before.children_user - before.children_system
+    return Watched(wall_s, used, peak)

@@ -77,6 +77,7 @@ class Taken:
         parallel_s: while workers work.
         parent_s: of the parent while workers work; `parallel_s` is never less.
         square_s: the part of `serial_s` that grows with the square of the films.
+        cpu_s: processor time of all processes.
     """
 
     start_s: float
@@ -84,6 +85,7 @@ class Taken:
     parallel_s: float
     parent_s: float
     square_s: float
+    cpu_s: float
 
     @property
     def total_s(self) -> float:
@@ -111,7 +113,9 @@ def taken(rates: StageRates, units: int, job_units: float, *, size: Size, more_s
     waits_s = (1 - 1 / busy) * min(work_s, rates.work_s * job_units) / 2
     parallel_s = max(work_s / busy + waits_s, parent_s, (work_s + parent_s) / size.cores)
     square_s = rates.square_s * units**2
-    return Taken(rates.start_s, rates.serial_s * units + square_s, parallel_s, parent_s, square_s)
+    serial_s = rates.serial_s * units + square_s
+    cpu_s = rates.start_cpu_s + serial_s + work_s + parent_s
+    return Taken(rates.start_s, serial_s, parallel_s, parent_s, square_s, cpu_s)
 
 
 def times(rates: Rates, size: Size) -> dict[str, Taken]:
@@ -139,7 +143,8 @@ def _together(each: Mapping[str, Taken], rates: Rates, size: Size) -> Taken:
     left = max(0.0, 1 - rates.build_saved_s * size.films / work_s) if work_s else 1.0
     parallel_s, parent_s = sum(one.parallel_s for one in each.values()), sum(one.parent_s for one in each.values())
     serial_s, square_s = sum(one.serial_s for one in each.values()), sum(one.square_s for one in each.values())
-    return Taken(rates.build_start_s, serial_s, max(parallel_s * left, parent_s), parent_s, square_s)
+    cpu_s = rates.build_start_cpu_s + serial_s + work_s * left + parent_s
+    return Taken(rates.build_start_s, serial_s, max(parallel_s * left, parent_s), parent_s, square_s, cpu_s)
 
 
 # --- disk ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ class StageRates:
     """What one stage takes; a unit is a film, for augment and verify an image.
 
     Attributes:
-        start_s: of the command, however few the films: Python, libraries, worker processes, plots.
+        start_s: of the command by the clock, however few the films: Python, libraries, worker processes, plots.
+        start_cpu_s: the same, processor time of all its processes.
         work_s: of a worker, each unit.
         parent_s: of the parent, each unit, while workers work: jobs, results, rows, the disk's acknowledgement.
         serial_s: of the parent, each unit, while no worker has anything to do.
@@ -20,6 +21,7 @@ class StageRates:
     """
 
     start_s: float
+    start_cpu_s: float = 0.0
     work_s: float = 0.0
     parent_s: float = 0.0
     serial_s: float = 0.0
@@ -33,7 +35,7 @@ class Rates:
     Attributes:
         audit, split, normalize, augment, verify: by stage.
         look_s: of the audit for each film that it searches for shortcuts, beyond any other.
-        build_start_s: of `build`, as `StageRates.start_s`.
+        build_start_s, build_start_cpu_s: of `build`, as of a stage.
         build_saved_s: what `build` saves of a film, since it decodes each once.
         raw_bytes: of a raw film.
         normalized_bytes: of a normalized film, its share of the shard's other bytes with it.
@@ -49,6 +51,7 @@ class Rates:
     verify: StageRates
     look_s: float
     build_start_s: float
+    build_start_cpu_s: float
     build_saved_s: float
     raw_bytes: float
     normalized_bytes: float
@@ -65,11 +68,16 @@ NUMBERS = tuple(field.name for field in fields(Rates) if field.name not in STAGE
 
 
 def combined(rounds: Sequence[Rates], how: Callable[[Sequence[float]], float]) -> Rates:
-    """Return rates of which each is made of those of all rounds: their median, least or most."""
+    """Return rates of which each is made of those of all rounds: their median, least or most.
+
+    Starts are the least of all rounds in any case: they alone are by the clock, and a busy machine lengthens them.
+    """
 
     def of_stage(name: str) -> StageRates:
         parts = [getattr(one, name) for one in rounds]
-        return StageRates(**{field.name: how([getattr(p, field.name) for p in parts]) for field in fields(StageRates)})
+        of_each = {field.name: [getattr(part, field.name) for part in parts] for field in fields(StageRates)}
+        return StageRates(**{of: (min if of.startswith("start") else how)(values) for of, values in of_each.items()})
 
     numbers: dict[str, Any] = {name: how([getattr(one, name) for one in rounds]) for name in NUMBERS}
+    numbers |= {name: min(getattr(one, name) for one in rounds) for name in NUMBERS if "start" in name}
     return Rates(**{name: of_stage(name) for name in STAGES} | numbers)

@@ -27,6 +27,7 @@ class StagePlan(Told):
     start_s: Seconds
     serial_s: Seconds = Field(description="Of the parent alone: no number of workers shortens it.")
     parallel_s: Seconds = Field(description="While workers work.")
+    cpu_s: Seconds = Field(description="Processor time of all processes.")
     least_s: Seconds = Field(description="With any number of workers.")
     grows_with_the_square_s: Seconds = Field(description="The part of serial_s that does.")
     parent_mb: float = Field(ge=0, description="Largest resident memory of the parent; a model, see docs/scale.md.")

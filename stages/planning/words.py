@@ -61,6 +61,7 @@ def _stage(name: str, times: Sequence[Taken], size: Size) -> StagePlan:
         start_s=middle.start_s,
         serial_s=middle.serial_s,
         parallel_s=middle.parallel_s,
+        cpu_s=middle.cpu_s,
         least_s=middle.least_s,
         grows_with_the_square_s=middle.square_s,
         parent_mb=round(forecast.parent_mb(name, size), 1),
@@ -96,11 +97,12 @@ def lines(told: PlanReport, here: Here) -> list[str]:
 
 
 def _times(told: PlanReport) -> list[list[str]]:
-    rows = [["stage", "time", "range", "parent alone", "endless workers", "parent MB"]]
+    rows = [["stage", "time", "range", "parent alone", "endless workers", "core time", "parent MB"]]
     for name, plan in told.stages.items():
         spread = f"{duration(plan.seconds.low)} to {duration(plan.seconds.high)}"
         alone = text.percent(plan.serial_s / plan.seconds.middle if plan.seconds.middle else 0.0, 0)
-        cells = (duration(plan.seconds.middle), spread, alone, duration(plan.least_s), f"{plan.parent_mb:,.0f}")
+        times = (duration(plan.seconds.middle), spread, alone, duration(plan.least_s), duration(plan.cpu_s))
+        cells = (*times, f"{plan.parent_mb:,.0f}")
         rows.append([name, *cells])
     return rows
 

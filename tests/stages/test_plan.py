@@ -36,6 +36,7 @@ RATES = Rates(
     verify=StageRates(start_s=0.6, work_s=5e-5, serial_s=1e-5),
     look_s=5e-3,
     build_start_s=2.0,
+    build_start_cpu_s=4.0,
     build_saved_s=3e-3,
     raw_bytes=150_000,
     normalized_bytes=77_000,
@@ -85,6 +86,7 @@ def test_a_stage_takes_its_start_its_parent_and_its_share_of_the_work() -> None:
     assert told.serial_s == pytest.approx(3.0)
     assert told.total_s == pytest.approx(1 + 3 + told.parallel_s)
     assert told.least_s == pytest.approx(1 + 3 + 1)
+    assert told.cpu_s == pytest.approx(3 + 10 + 1)
 
 
 def test_with_many_workers_the_parent_is_what_takes_the_time() -> None:
@@ -254,7 +256,7 @@ def test_a_clocked_fan_out_gives_the_same_results_and_counts_them(machine: Machi
     assert list(clocked(str, [1, 2, 3])) == ["1", "2", "3"]
     assert list(clocked(str, [4])) == ["4"]
     assert (len(clocked.calls), len(clocked.seconds)) == (2, 3)
-    assert 0 <= clocked.work_s <= clocked.active_s
+    assert clocked.work_s >= 0
     assert clocked.worker_mb == 0  # the jobs were done here
 
 
