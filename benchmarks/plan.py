@@ -192,9 +192,7 @@ def run(
 
 
 def _say(told: Told) -> None:
-    times = (
-        f"plan {told.plan_s:.1f} s, run {told.seconds:.1f} s; cores {told.plan_cpu_s:.1f} s, {told.cpu_s:.1f} s"
-    )
+    times = f"plan {told.plan_s:.1f} s, run {told.seconds:.1f} s; cores {told.plan_cpu_s:.1f} s, {told.cpu_s:.1f} s"
     line = f"round {told.round + 1}: {told.films:,} films, {told.workers} workers: {told.stage}: {times}"
     print(f"{line}; load {told.load:.1f}", file=sys.stderr, flush=True)
 

@@ -128,17 +128,19 @@ def one_round(recipe: Recipe, sample: Sample, large: Tables, machine: Machine, f
         sections = {name: recipe.of(name).model_dump(mode="json") for name in STAGES}
         (small / "params.yaml").write_text(yaml.safe_dump(sections), encoding="utf-8")
         ran = {name: _run(name, recipe, root, replace(machine, raw=sample.raw)) for name in STAGES}
+        ran["few"] = _run("audit", recipe, folder / "few", replace(machine, raw=small / paths.RAW))
         plain = _plain(sample, machine)
         together = Clocked(machine.fan_out)
         build.run(recipe.build, built, replace(machine, fan_out=together, raw=sample.raw))
         saved_s = sum(ran[name].clocked.work_s for name in STAGES[:-1]) - together.work_s
         rates = _rates(ran, plain, root, sample, large)
-        rates = replace(rates, build_saved_s=max(0.0, saved_s / len(sample.files)))
+        after_s = max(0.0, _after_s(ran["audit"]) - _after_s(ran["few"])) / max(1, len(sample.files) - few)
+        rates = replace(rates, build_saved_s=max(0.0, saved_s / len(sample.files)), look_after_s=after_s)
         workers = len(plain.processes)
         rates, parent_mb = _with_starts(rates, recipe, small, few, workers)
         return Round(rates, _seen(ran["audit"].clocked.seconds, root), workers, parent_mb)
     finally:
-        for one in (root, small, built):
+        for one in (root, small, built, folder / "few"):
             rmtree(one, ignore_errors=True)
 
 
@@ -147,6 +149,11 @@ def _run(stage: str, recipe: Recipe, root: Path, machine: Machine) -> _Ran:
     used_s = clocked(lambda: RUNS[stage](recipe.of(stage), root, replace(machine, fan_out=fan_out)))
     here_s = fan_out.work_s if os.getpid() in fan_out.processes else 0.0
     return _Ran(fan_out, used_s - here_s - sum(call.parent_s for call in fan_out.calls))
+
+
+def _after_s(ran: _Ran) -> float:
+    """Return what the audit does once all films are looked at: figures of the sample, pictures, the page."""
+    return ran.serial_s + sum(call.work_s for call in ran.clocked.calls[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,7 @@ def _rates(ran: Mapping[str, _Ran], plain: Clocked, root: Path, sample: Sample, 
         split=StageRates(start_s=0.0, serial_s=large.split_s),
         verify=replace(verified, serial_s=max(0.0, ran["verify"].serial_s) / images),
         **each,
+        look_after_s=0.0,
         look_s=max(0.0, looked.work_s - plain.work_s) / files,
         build_start_s=0.0,
         build_start_cpu_s=0.0,

@@ -98,7 +98,9 @@ class Taken:
         return self.start_s + self.serial_s + self.parent_s
 
 
-def taken(rates: StageRates, units: int, job_units: float, *, size: Size, more_s: float = 0.0) -> Taken:
+def taken(
+    rates: StageRates, units: int, job_units: float, *, size: Size, more_s: float = 0.0, after_s: float = 0.0
+) -> Taken:
     """Return how long a stage takes.
 
     Args:
@@ -107,24 +109,26 @@ def taken(rates: StageRates, units: int, job_units: float, *, size: Size, more_s
         job_units: how many of them a worker gets at once.
         size: of the set.
         more_s: of workers, beyond the units' share.
+        after_s: of the parent alone, beyond the units' share.
     """
     work_s, parent_s = rates.work_s * units + more_s, rates.parent_s * units
     busy = min(size.workers, max(1, ceil(units / job_units)))
     waits_s = (1 - 1 / busy) * min(work_s, rates.work_s * job_units) / 2
     parallel_s = max(work_s / busy + waits_s, parent_s, (work_s + parent_s) / size.cores)
     square_s = rates.square_s * units**2
-    serial_s = rates.serial_s * units + square_s
+    serial_s = rates.serial_s * units + square_s + after_s
     cpu_s = rates.start_cpu_s + serial_s + work_s + parent_s
     return Taken(rates.start_s, serial_s, parallel_s, parent_s, square_s, cpu_s)
 
 
 def times(rates: Rates, size: Size) -> dict[str, Taken]:
     """Return how long each stage takes, and `build`, which does the first four in one."""
-    looked_at_s = rates.look_s * min(size.films, size.looked_at)
+    looked_at = min(size.films, size.looked_at)
+    looked_s, after_s = rates.look_s * looked_at, rates.look_after_s * looked_at
     films, trained = (FULL * (most or FILMS_PER_FOLDER_JOB) for most in (size.films_per_shard, size.trained_per_shard))
     full = {"normalize": films, "augment": trained * (size.copies + 1)}
     each = {
-        "audit": taken(rates.audit, size.films, 1, size=size, more_s=looked_at_s),
+        "audit": taken(rates.audit, size.films, 1, size=size, more_s=looked_s, after_s=after_s),
         "split": taken(rates.split, size.films, 1, size=size),
         "normalize": taken(rates.normalize, size.usable, full["normalize"], size=size),
         "augment": taken(rates.augment, size.images, full["augment"], size=size),

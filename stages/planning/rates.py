@@ -35,6 +35,7 @@ class Rates:
     Attributes:
         audit, split, normalize, augment, verify: by stage.
         look_s: of the audit for each film that it searches for shortcuts, beyond any other.
+        look_after_s: of its parent for each of these, once all films are looked at: figures, pictures, plots.
         build_start_s, build_start_cpu_s: of `build`, as of a stage.
         build_saved_s: what `build` saves of a film, since it decodes each once.
         raw_bytes: of a raw film.
@@ -50,6 +51,7 @@ class Rates:
     augment: StageRates
     verify: StageRates
     look_s: float
+    look_after_s: float
     build_start_s: float
     build_start_cpu_s: float
     build_saved_s: float

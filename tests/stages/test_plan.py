@@ -35,6 +35,7 @@ RATES = Rates(
     augment=StageRates(start_s=1.0, work_s=4e-4, parent_s=1e-5),
     verify=StageRates(start_s=0.6, work_s=5e-5, serial_s=1e-5),
     look_s=5e-3,
+    look_after_s=1e-3,
     build_start_s=2.0,
     build_start_cpu_s=4.0,
     build_saved_s=3e-3,
