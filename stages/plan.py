@@ -210,9 +210,8 @@ def run(params: PlanParams, root: Root, machine: Machine) -> Report:
 def report_of(params: PlanParams, found: Measured) -> PlanReport:
     """Return what the set that is asked about would take, by the rates of this machine."""
     size = size_of(params, found)
-    return words.report(
-        size, found.low, found.middle, found.high, prices=params.prices, calibrated=_told(params, found)
-    )
+    rates = (found.low, found.middle, found.high)
+    return words.report(size, rates, found.last.parent_mb, params.prices, _told(params, found))
 
 
 def _told(params: PlanParams, found: Measured) -> Mapping[str, object]:

@@ -212,22 +212,28 @@ def shards(films: int, most: int) -> int:
 
 # --- memory ----------------------------------------------------------------------------------------------------
 
-# Of parents: MB however few the films, and bytes of each film (for augment, each image); docs/scale.md has the runs.
-PARENT_MEMORY: Mapping[str, tuple[float, float]] = {
-    "audit": (170.0, 5000.0),
-    "split": (105.0, 560.0),
-    "normalize": (125.0, 700.0),
-    "augment": (130.0, 700.0),
-    "verify": (130.0, 1000.0),
+# Of parents: bytes that each film adds to what a command takes on few films. For the audit by docs/performance.md,
+# for the others by the runs of docs/scale.md, with 20 copies each.
+PARENT_BYTES: Mapping[str, float] = {
+    "audit": 1800.0,
+    "split": 370.0,
+    "normalize": 720.0,
+    "augment": 610.0,
+    "verify": 1500.0,
 }
 
 
-def parent_mb(stage: str, size: Size) -> float:
-    """Return the largest resident memory of a stage's parent; of `build`, of its largest stage."""
-    if stage == "build":
-        return max(parent_mb(name, size) for name in ("audit", "split", "normalize", "augment"))
-    base_mb, of_each = PARENT_MEMORY[stage]
-    return base_mb + of_each * (size.trained if stage == "augment" else size.films) / 1e6
+def parents_mb(few_mb: Mapping[str, float], size: Size) -> dict[str, float]:
+    """Return the largest resident memory of each stage's parent; of `build`, of its largest stage.
+
+    Args:
+        few_mb: of each, on few films.
+        size: of the set.
+    """
+    films = {name: size.trained if name == "augment" else size.films for name in PARENT_BYTES}
+    each = {name: few_mb[name] + of_each * films[name] / 1e6 for name, of_each in PARENT_BYTES.items()}
+    more_mb = max(each[name] - few_mb[name] for name in each if name != "verify")
+    return {**each, "build": few_mb["build"] + more_mb}
 
 
 # --- money -----------------------------------------------------------------------------------------------------

@@ -28,11 +28,21 @@ class Here:
 
 
 def report(
-    size: Size, low: Rates, middle: Rates, high: Rates, *, prices: Prices, calibrated: Mapping[str, object]
+    size: Size, rates: tuple[Rates, Rates, Rates], few_mb: Mapping[str, float], prices: Prices, calibrated: object
 ) -> PlanReport:
-    """Return the plan's figures."""
-    times = [forecast.times(rates, size) for rates in (low, middle, high)]
-    kept = [forecast.stored(rates, size) for rates in (low, middle, high)]
+    """Return the plan's figures.
+
+    Args:
+        size: of the set.
+        rates: the least, the median and the most.
+        few_mb: what each command's parent takes on few films.
+        prices: what is paid.
+        calibrated: what a `Calibration` tells.
+    """
+    _, middle, _ = rates
+    times = [forecast.times(one, size) for one in rates]
+    kept = [forecast.stored(one, size) for one in rates]
+    parents = forecast.parents_mb(few_mb, size)
     asked = forecast.requests(size, kept[1])
     priced = any((prices.core_hour, prices.gb_month, prices.puts, prices.gets))
     hours = times[1]["build"].total_s / HOUR_S
@@ -45,7 +55,7 @@ def report(
         workers=size.workers,
         cores=size.cores,
         calibration=Calibration.model_validate(calibrated),
-        stages={name: _stage(name, [of[name] for of in times], size) for name in times[1]},
+        stages={name: _stage([of[name] for of in times], parents[name]) for name in times[1]},
         folders={name: _folder([of[name] for of in kept]) for name in kept[1]},
         while_it_runs_bytes=middle.normalized_bytes * size.usable + forecast.THUMBNAIL_BYTES * size.films,
         worker_mb=round(middle.worker_mb, 1),
@@ -54,7 +64,7 @@ def report(
     )
 
 
-def _stage(name: str, times: Sequence[Taken], size: Size) -> StagePlan:
+def _stage(times: Sequence[Taken], parent_mb: float) -> StagePlan:
     low, middle, high = times
     return StagePlan(
         seconds=Range(low=low.total_s, middle=middle.total_s, high=high.total_s),
@@ -64,7 +74,7 @@ def _stage(name: str, times: Sequence[Taken], size: Size) -> StagePlan:
         cpu_s=middle.cpu_s,
         least_s=middle.least_s,
         grows_with_the_square_s=middle.square_s,
-        parent_mb=round(forecast.parent_mb(name, size), 1),
+        parent_mb=round(parent_mb, 1),
     )
 
 

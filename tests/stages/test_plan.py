@@ -27,6 +27,7 @@ from stages.planning.schema import PlanReport
 from stages.split import SplitParams
 
 FREE = Prices(core_hour=0, gb_month=0, puts=0, gets=0)
+FEW_MB = {"audit": 170, "split": 105, "normalize": 125, "augment": 130, "build": 190, "verify": 130}
 CALIBRATED = {"films": "made up", "workers": 2, "rounds": 1, "seconds": 1.0, "usable_share": 1.0, "strata": 2}
 RATES = Rates(
     audit=StageRates(start_s=1.5, work_s=3e-3, parent_s=2e-4, serial_s=1e-3, square_s=1e-8),
@@ -164,7 +165,7 @@ def test_rates_of_rounds_are_combined_number_by_number() -> None:
 
 def told(size: Size, prices: Prices = FREE) -> PlanReport:
     low, high = plan.doubted(RATES, -0.1, -0.02), plan.doubted(RATES, 0.1, 0.02)
-    return words.report(size, low, RATES, high, prices=prices, calibrated=CALIBRATED)
+    return words.report(size, (low, RATES, high), FEW_MB, prices, CALIBRATED)
 
 
 def test_a_large_plan_names_its_bottleneck_and_what_it_does_not_know() -> None:
@@ -290,3 +291,10 @@ def test_a_plan_from_phantoms_is_printed_and_written(tmp_path: Path) -> None:
     assert found.folders["normalized"].bytes.middle > found.usable * 256 * 300
     assert "phantoms of up to 96 pixels" in result.output
     assert {path.name for path in tmp_path.iterdir()} == {"reports", LOCK}  # nothing else is left
+
+
+def test_a_parent_takes_what_it_takes_on_few_films_and_some_more_for_each() -> None:
+    few, many = (forecast.parents_mb(FEW_MB, a_size(films)) for films in (1, 10**6))
+    assert few["split"] == pytest.approx(FEW_MB["split"], abs=0.01)
+    assert many["split"] == pytest.approx(FEW_MB["split"] + forecast.PARENT_BYTES["split"])
+    assert many["build"] - FEW_MB["build"] == pytest.approx(many["audit"] - FEW_MB["audit"])
