@@ -19,7 +19,7 @@ from stages.planning.made_up import hashes
 from stages.planning.rates import Rates, StageRates
 
 MOST_PLANNED = 1 << 14  # films whose shards are counted one by one; of more, as many times the shards of a part
-SEAL_BYTES = 108  # of a manifest's footer for each shard: its name and its seal, twice
+SEAL_BYTES = 108  # of a manifest's footer for each shard: its name and its seal
 FULL = 0.7  # of a shard's limit: what hash prefixes fill on average
 THUMBNAIL_BYTES = 4096  # of a film, while the audit runs
 FILMS_PER_FOLDER_JOB = 48  # where each image is a file, a job is as large as a shard of 20 copies would be

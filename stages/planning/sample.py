@@ -6,9 +6,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from shutil import copyfile
 from typing import Any
 
+from manifests import source
 from stages import paths, phantom
 from stages.audit import AuditParams
 from stages.auditing.files import files_under
@@ -44,7 +44,7 @@ def films_of(raw: Path, audit: AuditParams, wanted: int, folder: Path) -> Sample
     Labels that stand in a CSV are left out: it lists films that the sample has not, and labels cost nothing.
 
     Raises:
-        StageError: where the folder holds no film.
+        StageError: where the folder holds no film, or none that can be read.
     """
     found = files_under(raw)
     films = [path for path in found if PurePosixPath(path).suffix.lower() not in BESIDE]
@@ -53,15 +53,31 @@ def films_of(raw: Path, audit: AuditParams, wanted: int, folder: Path) -> Sample
     listed = len(films) < len(found) or audit.labels in ("csv", "nih")
     drawn, size, laid = random.Random(0).sample(films, min(wanted, len(films))), 0, []  # noqa: S311 - no secret
     for number, path in enumerate(sorted(drawn)):
+        data = _read(raw / path)
+        if data is None:
+            continue
         place = f"class{number % 2}/{number:06d}{PurePosixPath(path).suffix}" if listed else path
-        target = folder / paths.RAW / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copyfile(raw / path, target)
+        _lay(folder / paths.RAW / place, data)
         laid.append(place)
-        if (size := size + target.stat().st_size) > MOST_BYTES:
+        if (size := size + len(data)) > MOST_BYTES:
             break
+    if not laid:
+        raise StageError(f"{raw}: none of {len(drawn):,} files that were drawn can be read; expected films to measure")
     labels = {"labels": "folder", "group_pattern": "", "classes": ()} if listed else {}
     return Sample(folder / paths.RAW, laid, labels, len(films), f"{len(laid):,} of {len(films):,} files under {raw}")
+
+
+def _read(path: Path) -> bytes | None:
+    """Return a file's bytes; nothing of one that the audit would not read either."""
+    try:
+        return source.read(path)
+    except source.SourceError:
+        return None
+
+
+def _lay(target: Path, data: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
 
 
 def phantoms(side_px: int, wanted: int, folder: Path, machine: Machine) -> Sample:
@@ -77,7 +93,5 @@ def part_of(sample: Sample, share: int, folder: Path) -> int:
     """Copy every so-manieth film of a sample under another folder and return how many that are."""
     some = sample.files[::share]
     for path in some:
-        target = folder / paths.RAW / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copyfile(sample.raw / path, target)
+        _lay(folder / paths.RAW / path, (sample.raw / path).read_bytes())
     return len(some)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
@@ -298,3 +299,12 @@ def test_a_parent_takes_what_it_takes_on_few_films_and_some_more_for_each() -> N
     assert few["split"] == pytest.approx(FEW_MB["split"], abs=0.01)
     assert many["split"] == pytest.approx(FEW_MB["split"] + forecast.PARENT_BYTES["split"])
     assert many["build"] - FEW_MB["build"] == pytest.approx(many["audit"] - FEW_MB["audit"])
+
+
+def test_what_cannot_be_read_is_not_measured(tmp_path: Path, film_file: Callable[..., Path]) -> None:
+    film_file(tmp_path / "raw/ill/0.png", 0, height=16, width=18)
+    os.mkfifo(tmp_path / "raw" / "ill" / "pipe.png")
+    assert list(films_of(tmp_path / "raw", AuditParams(), 8, tmp_path / "some").files) == ["ill/0.png"]
+    (tmp_path / "raw" / "ill" / "0.png").unlink()
+    with pytest.raises(StageError, match="none of 1 files that were drawn can be read"):
+        films_of(tmp_path / "raw", AuditParams(), 8, tmp_path / "none")
