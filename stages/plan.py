@@ -16,6 +16,7 @@ from statistics import median
 from pydantic import Field, field_validator
 
 from manifests import store
+from manifests.places import AnyPath
 from stages import paths
 from stages.audit import AuditParams
 from stages.auditing.sample import IN_ALL, OF_A_CLASS
@@ -100,7 +101,7 @@ class Measured:
     taken_s: float
 
 
-def measured(params: PlanParams, raw: Path, machine: Machine) -> Measured:
+def measured(params: PlanParams, raw: AnyPath, machine: Machine) -> Measured:
     """Return this machine's rates."""
     started = time.perf_counter()
     copies = min(params.augment.copies if params.copies is None else params.copies, MOST_COPIES)
@@ -128,7 +129,7 @@ def measured(params: PlanParams, raw: Path, machine: Machine) -> Measured:
     )
 
 
-def _sample(params: PlanParams, raw: Path, machine: Machine, folder: Path) -> Sample:
+def _sample(params: PlanParams, raw: AnyPath, machine: Machine, folder: Path) -> Sample:
     """Return films to measure: of the raw folder where there is one, else phantoms."""
     if raw.is_dir():
         return films_of(raw, params.audit, params.sample, folder)

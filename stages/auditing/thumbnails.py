@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import mmap
+import os
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -19,14 +20,14 @@ PIXELS = SIDE * SIDE
 class Thumbnails:
     """Thumbnails one behind the other in a file that has no name, and so is gone with the process.
 
-    They are read as an array's rows are. What was read is no part of the process's memory afterwards.
+    They are read as an array's rows are, but not through a map of the file: for each page that is asked for, the kernel
+    would map sixteen (fault-around), and films asked for at random would make most of the file the process's own.
     """
 
     def __init__(self, folder: Path) -> None:
         """Take a folder, which is made with the first thumbnail if it is not there."""
         self._folder = folder
         self._file: IO[bytes] | None = None
-        self._mapped: mmap.mmap | None = None
         self._number = 0
 
     def __enter__(self) -> Self:
@@ -53,12 +54,18 @@ class Thumbnails:
         return self._number
 
     def __getitem__(self, films: Any, /) -> NDArray[np.uint8]:
-        """Return a copy of some films' grey levels, shape (films, SIDE x SIDE); nothing may be added from now on."""
-        if self._file is None:
-            return np.zeros((0, PIXELS), np.uint8)
-        if self._mapped is None:
+        """Return a copy of some films' grey levels, shape (films, SIDE x SIDE)."""
+        places = np.arange(self._number)[films]
+        levels = np.empty((len(places), PIXELS), np.uint8)
+        if self._file is not None:
             self._file.flush()
-            self._mapped = mmap.mmap(self._file.fileno(), self._number * PIXELS, access=mmap.ACCESS_READ)
-        levels: NDArray[np.uint8] = np.array(np.frombuffer(self._mapped, np.uint8).reshape(-1, PIXELS)[films])
-        self._mapped.madvise(mmap.MADV_DONTNEED)
+            starts = np.flatnonzero(np.diff(places, prepend=-2) != 1)  # neighbours are read at once
+            for start, end in pairwise([*starts.tolist(), len(places)]):
+                self._read(levels[start:end], int(places[start]))
         return levels
+
+    def _read(self, levels: NDArray[np.uint8], first: int) -> None:
+        """Fill an array with the grey levels of as many films as it has rows, from the first on."""
+        assert self._file is not None, "a thumbnail was added"
+        read = os.preadv(self._file.fileno(), [levels.data], first * PIXELS)
+        assert read == levels.nbytes, f"{read} bytes of thumbnails, expected {levels.nbytes}"

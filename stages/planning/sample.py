@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from manifests import source
+from manifests.places import AnyPath
 from stages import paths, phantom
 from stages.audit import AuditParams
 from stages.auditing.files import files_under
@@ -38,7 +39,7 @@ class Sample:
     source: str
 
 
-def films_of(raw: Path, audit: AuditParams, wanted: int, folder: Path) -> Sample:
+def films_of(raw: AnyPath, audit: AuditParams, wanted: int, folder: Path) -> Sample:
     """Return some films of a raw folder, drawn by chance and always the same, copied under `folder`.
 
     Labels that stand in a CSV are left out: it lists films that the sample has not, and labels cost nothing.
@@ -67,7 +68,7 @@ def films_of(raw: Path, audit: AuditParams, wanted: int, folder: Path) -> Sample
     return Sample(folder / paths.RAW, laid, labels, len(films), f"{len(laid):,} of {len(films):,} files under {raw}")
 
 
-def _read(path: Path) -> bytes | None:
+def _read(path: AnyPath) -> bytes | None:
     """Return a file's bytes; nothing of one that the audit would not read either."""
     try:
         return source.read(path)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stages.reporting import drawn
+from stages.reporting.dots import Dots, ForScreens, dot_plot
 from stages.reporting.page import MOST_CLASSES, Figures, split_name
-from stages.reporting.plots import Dots
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 AXES = {"bits_per_pixel": "bits per pixel of the file", "aspect": "width / height"}
+CHANCE = 0.5  # the AUC that tells nothing
 TRANSFER = "train to test"  # the last row of a class's way
 
 
@@ -31,23 +31,6 @@ def plots_of(summary: Figures) -> dict[str, Any]:
             for name, found in (summary.get("histograms") or {}).items()
         },
     }
-
-
-@dataclass(frozen=True, slots=True)
-class ForScreens:
-    """A plot in the two widths of the macro `plot_for_screens`."""
-
-    wide: Markup
-    narrow: Markup
-
-
-def _for_screens(series: Sequence[Dots], *, categories: Sequence[str], axis: str, alt: str) -> ForScreens:
-    """Return a plot of AUCs, in which 0.5 is marked."""
-    wide, narrow = (
-        drawn.dot_plot(series, categories=categories, axis=axis, alt=alt, mark=0.5, width=width)
-        for width in (drawn.WIDE, drawn.NARROW)
-    )
-    return ForScreens(wide, narrow)
 
 
 def _dots(name: str, tells: Mapping[str, Figures]) -> Dots:
@@ -68,10 +51,11 @@ def _feature_plot(split: str, found: Figures) -> ForScreens | None:
         _dots(name, {feature: by_class[name] for feature, by_class in found.items() if name in by_class})
         for name in classes
     ]
-    return _for_screens(
+    return dot_plot(
         series,
         categories=list(found),
         axis="AUC against the rest, 95 % interval",
+        mark=CHANCE,
         alt=f"AUC of each file feature for each class, {split_name(split)}; the table below has the same numbers.",
     )
 
@@ -95,10 +79,11 @@ def _joint_plot(name: str, joint: Figures) -> ForScreens | None:
             rows.setdefault(TRANSFER, {})[source] = found["transfer"][name]
     if not rows:
         return None
-    return _for_screens(
+    return dot_plot(
         [_dots(row, tells) for row, tells in rows.items()],
         categories=list(joint),
         axis="AUC against the rest, 95 % interval",
+        mark=CHANCE,
         alt=f"How well each source tells {name} from the rest within each split, and learned in train and asked in "
         "the test; the table below has the same numbers.",
     )
@@ -112,10 +97,11 @@ def _shift_plot(found: Figures) -> ForScreens | None:
     series = [
         _dots(name, {source: one[source] for source in sources if one.get(source)}) for name, one in found.items()
     ]
-    return _for_screens(
+    return dot_plot(
         series,
         categories=sources,
         axis="AUC of test against train, 95 % interval",
+        mark=CHANCE,
         alt="How well the test's films of each class are told from its films of train; the table has them.",
     )
 
@@ -138,10 +124,11 @@ def _mark_plot(split: str, policies: Figures) -> ForScreens | None:
     series = [
         _dots(name, {row: by_class[name] for row, by_class in rows.items() if name in by_class}) for name in classes
     ]
-    return _for_screens(
+    return dot_plot(
         series,
         categories=list(rows),
         axis="AUC against the rest, 95 % interval",
+        mark=CHANCE,
         alt=f"How far what each policy does tells each class, {split_name(split)}; the table below has the numbers.",
     )
 

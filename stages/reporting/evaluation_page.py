@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from stages.reporting import evaluation_plots, gap_words, plots
+from markupsafe import Markup
+
+from stages.reporting import dots, evaluation_plots, gap_words, plots
+from stages.reporting.dots import Dots, ForScreens
 from stages.reporting.evaluation_plots import Level
 from stages.reporting.page import MOST_CLASSES, NOT_PROVIDED, Figures, render, split_name
-from stages.reporting.plots import Dots
 from stages.reporting.sections import Section
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
 
 SECTIONS = (
     Section("evaluation", "gap", "The gap, part by part", ("gap", "parts")),
@@ -72,18 +70,11 @@ def evaluation_page(
     )
 
 
-class Plot(NamedTuple):
-    """A plot for wide screens and paper, and the same for telephones."""
-
-    wide: Markup
-    narrow: Markup
+def _for_screens(draw: Callable[..., Markup], *what: Any, **how: Any) -> ForScreens:
+    return ForScreens(draw(*what, **how), draw(*what, **how, width_in=plots.NARROW_IN))
 
 
-def _for_screens(draw: Callable[..., Markup], *what: Any, **how: Any) -> Plot:
-    return Plot(draw(*what, **how), draw(*what, **how, width_in=plots.NARROW_IN))
-
-
-def _waterfall(gap: Figures) -> Plot | None:
+def _waterfall(gap: Figures) -> ForScreens | None:
     """Return a plot of the way from the first set to the last, or None where there is no gap to take apart."""
     if not gap.get("parts"):
         return None
@@ -104,7 +95,7 @@ def _level(name: str, found: Figures) -> Level:
     return Level(name, found["value"], found["low"], found["high"])
 
 
-def _recall_plot(splits: Figures, classes: Sequence[str]) -> Plot | None:
+def _recall_plot(splits: Figures, classes: Sequence[str]) -> ForScreens | None:
     """Return a plot of each class's recall in each split, or None where the classes are too many to be seen."""
     if len(classes) > MOST_CLASSES:
         return None
@@ -116,8 +107,7 @@ def _recall_plot(splits: Figures, classes: Sequence[str]) -> Plot | None:
         )
         for split, figures in splits.items()
     ]
-    return _for_screens(
-        plots.dot_plot,
+    return dots.dot_plot(
         series,
         categories=classes,
         axis="recall, with its 95 % interval",
@@ -125,7 +115,7 @@ def _recall_plot(splits: Figures, classes: Sequence[str]) -> Plot | None:
     )
 
 
-def _reliability_plot(curves: Figures) -> Plot | None:
+def _reliability_plot(curves: Figures) -> ForScreens | None:
     """Return a plot of accuracy against confidence, a curve for each split but the small leak probe."""
     shown = {split_name(split): [] if split == "leak_probe" else bins for split, bins in curves.items()}
     drawn = [name for name, bins in shown.items() if bins]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from stages.reporting import text
 from stages.reporting.plots import (
-    COLOURS,
     DASHES,
     INK,
     NARROW_IN,
@@ -19,6 +18,7 @@ from stages.reporting.plots import (
     look_of,
     styled,
 )
+from stages.reporting.svg import COLOURS
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from manifests.store import TOOL_VERSION
-from stages.reporting import plots, text
-from stages.reporting.plots import Dots
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from stages.reporting import dots, text
+from stages.reporting.dots import Dots, ForScreens
 
 Figures = Mapping[str, Any]  # nested, as JSON has them
 
@@ -85,7 +82,7 @@ def comparison_page(summary: Figures, *, facts: Mapping[str, Mapping[str, Any]])
     return render("comparison", summary=summary, facts=facts, forest_plot=_forest_plot(summary))
 
 
-def _forest_plot(summary: Figures) -> Markup | None:
+def _forest_plot(summary: Figures) -> ForScreens | None:
     """Return a plot of the differences in accuracy and class by class, or None where they are too many to be seen."""
     classes, contrasts = summary["classes"], summary["contrasts"]
     if len(classes) > MOST_CLASSES or len(contrasts) > MOST_CLASSES:
@@ -103,7 +100,7 @@ def _forest_plot(summary: Figures) -> Markup | None:
         )
         for name, found in of_series.items()
     ]
-    return plots.forest_plot(
+    return dots.forest_plot(
         series,
         categories=list(rows),
         axis="difference in percentage points, with its 95 % interval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from stages.films.frame import Frame
 from stages.reporting import drawn
-from stages.reporting.plots import Dots
+from stages.reporting.dots import LETTERS_BESIDE, Dots, dot_plot, even, forest_plot
+from stages.reporting.svg import NARROW, WIDE
 
 SVG = "{http://www.w3.org/2000/svg}"
 SHARE = st.floats(0, 1)
@@ -32,14 +34,15 @@ def marks(svg: str) -> list[tuple[float, float]]:
     return [(float(x), float(y)) for x, y in numbers]
 
 
-@given(st.lists(st.tuples(SHARE, SHARE), min_size=1, max_size=6), st.sampled_from([drawn.WIDE, drawn.NARROW]))
+@given(st.lists(st.tuples(SHARE, SHARE), min_size=1, max_size=6), st.sampled_from([WIDE, NARROW]))
 def test_dots_lie_in_the_order_of_their_values_and_of_the_rows(pairs: list[tuple[float, float]], width: int) -> None:
     rows = [f"row {number}" for number in range(len(pairs))]
     series = [
         Dots(name, dict(zip(rows, values, strict=True)))
         for name, values in zip("ab", zip(*pairs, strict=True), strict=True)
     ]
-    svg = drawn.dot_plot(series, categories=rows, axis="AUC", alt="dots", width=width)
+    plot = dot_plot(series, categories=rows, axis="AUC", alt="dots")
+    svg = {WIDE: plot.wide, NARROW: plot.narrow}[width]
     dots = marks(svg)[2:]
     assert len(dots) == 2 * len(pairs)
     values = [value for pair in pairs for value in pair]
@@ -52,7 +55,7 @@ def test_dots_lie_in_the_order_of_their_values_and_of_the_rows(pairs: list[tuple
 
 def test_an_interval_is_drawn_from_end_to_end_and_a_missing_value_not_at_all() -> None:
     series = [Dots("a", {"one": 0.5}, {"one": (0.25, 0.75)}), Dots("b", {})]
-    svg = drawn.dot_plot(series, categories=["one", "two"], axis="AUC", alt="dots")
+    svg = dot_plot(series, categories=["one", "two"], axis="AUC", alt="dots").wide
     (x, y), *others = marks(svg)[2:]
     assert not others
     lines = [line for line in read(svg).iter(f"{SVG}line") if line.get("stroke-width")]
@@ -66,7 +69,7 @@ def test_an_interval_is_drawn_from_end_to_end_and_a_missing_value_not_at_all() -
 )
 def test_names_are_text(name: str) -> None:
     for svg in (
-        drawn.dot_plot([Dots(name, {name: 0.4})], categories=[name], axis=name, alt=name),
+        dot_plot([Dots(name, {name: 0.4})], categories=[name], axis=name, alt=name).wide,
         drawn.histograms({name: {name: [1, 2]}}, edges=[0.5, 1, 2], classes=[name], axis=name, alt=name),
     ):
         assert words(svg).count(name) == 3
@@ -118,3 +121,34 @@ def test_a_scatter_without_a_frame_has_no_box() -> None:
     svg = drawn.size_plot({"<b>": [(40, 30)]}, frame=None, alt="sizes")
     assert not list(read(svg).iter(f"{SVG}rect"))
     assert "<b>" in words(svg)
+
+
+def test_a_forest_plot_shows_negative_values_and_the_line_at_nothing() -> None:
+    series = [Dots("accuracy", {"b - a": -12.0, "c - a": -3.0}, {"b - a": (-19.5, -4.0)})]
+    plot = forest_plot(series, categories=["b - a", "c - a", "x" * 300], axis="points", alt="differences")
+    for svg in (plot.wide, plot.narrow):
+        ticks = [word for word in words(svg) if re.fullmatch(r"\N{MINUS SIGN}?\d+", word)]
+        assert "0" in ticks
+        assert any(tick.startswith("\N{MINUS SIGN}") for tick in ticks)
+        mark = next(line for line in read(svg).iter(f"{SVG}line") if line.get("stroke-dasharray"))
+        (first, _), (second, _) = marks(svg)[1:]
+        assert first < second < float(str(mark.get("x1")))  # -12, -3 and the line at 0
+    assert max(len(word) for word in words(plot.wide)) <= LETTERS_BESIDE
+
+
+def test_a_forest_of_one_value_has_an_axis() -> None:
+    assert len(marks(forest_plot([Dots("a", {"b": 0.0})], categories=["b"], axis="x", alt="x").wide)) == 2
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6), st.integers(3, 12))
+def test_an_even_axis_has_round_marks_within_its_ends(low: float, length: float, most: int) -> None:
+    ticks = even(low, low + length, most)
+    assert 1 <= len(ticks) <= most + 1
+    assert low - 1e-6 * length <= ticks[0]
+    assert ticks[-1] <= low + length * (1 + 1e-6) + 1e-9
+    steps = {round(after - before, 9) for before, after in itertools.pairwise(ticks)}
+    assert len({round(step / max(steps), 6) for step in steps}) <= 1
+
+
+def test_an_even_axis_from_nothing_to_one_is_marked_in_fifths() -> None:
+    assert even(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1]

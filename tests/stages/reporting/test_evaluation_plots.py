@@ -4,6 +4,7 @@ import pytest
 
 from stages.reporting import evaluation_plots, plots
 from stages.reporting.evaluation_plots import Level
+from stages.reporting.svg import COLOURS
 
 FIRST, LAST = Level("augmented train", 0.80, 0.78, 0.82), Level("test", 0.70, 0.66, 0.74)
 LOSS, GAIN = Level("fit", 0.13, 0.10, 0.16), Level("prior", -0.03, -0.05, -0.01)
@@ -64,5 +65,5 @@ def test_the_reliability_curve_names_the_sets_that_have_films_and_keeps_their_co
     assert {"val", "test", "as right as sure"} <= set(texts(both))
     assert "val" not in texts(only)
     for svg in (both, only):
-        assert plots.COLOURS[1] in svg
-    assert plots.COLOURS[0] not in only
+        assert COLOURS[1] in svg
+    assert COLOURS[0] not in only
