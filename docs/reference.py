@@ -24,6 +24,7 @@ from stages import paths
 from stages.auditing.schema import Audit
 from stages.drawn import AUGMENTED
 from stages.evaluation_schema import Evaluation
+from stages.planning.schema import PlanReport
 from stages.told import Told, json_schema
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -167,6 +168,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/manifests.md": manifests_page,
     "docs/audit.schema.json": partial(schema_file, Audit),
     "docs/evaluation.schema.json": partial(schema_file, Evaluation),
+    "docs/plan.schema.json": partial(schema_file, PlanReport),
     "dvc.yaml": dvc_file,
 }
 

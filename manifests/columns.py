@@ -13,6 +13,8 @@ from manifests.fields import Field, columns_of, spread_name
 
 Row = TypeVar("Row")
 
+MANY = 4096  # rows: from here on texts that come again are looked for
+
 
 @dataclass(frozen=True, slots=True)
 class Schema(Generic[Row]):
@@ -83,7 +85,7 @@ class Schema(Generic[Row]):
         """Return a checked table's rows as objects of the row class."""
         spread = spread_name(self.row)
         names = [field.name for field in columns_of(self.row)]
-        values = [table.column(name).to_pylist() for name in names]
+        values = [_objects(table.column(name)) for name in names]
         if spread is None:
             return [self.row(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
         drawn = table.select([field.name for field in self.drawn]).to_pylist()
@@ -115,6 +117,17 @@ class Schema(Generic[Row]):
         for field in self.fields:
             if (type_ := found.field(field.name).type) != field.type:
                 raise ManifestError(f"{where}: column '{field.name}' has type {type_}; expected {field.type}")
+
+
+def _objects(column: pa.ChunkedArray) -> list[Any]:
+    """Return a column's values as objects; of a long column of texts that come again, each text is one object."""
+    if len(column) < MANY or not pa.types.is_string(column.type):
+        return list(column.to_pylist())
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):  # texts of more than two gigabytes
+        return list(column.to_pylist())
+    texts = [*encoded.dictionary.to_pylist(), None]
+    return [texts[place] for place in encoded.indices.fill_null(len(texts) - 1).to_pylist()]
 
 
 def _present(numbers: Mapping[str, Any]) -> dict[str, Any]:

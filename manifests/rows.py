@@ -231,5 +231,6 @@ class PredictionRow(FilmRow):
 
 AUDITED = Schema(AuditedRow, version=2)
 SPLIT = Schema(SplitRow, version=1)
+IMAGES = Schema(ImageRow, version=0)  # what normalized and augmented rows share; no manifest has it
 NORMALIZED = Schema(NormalizedRow, version=2)
 PREDICTIONS = Schema(PredictionRow, version=2)

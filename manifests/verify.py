@@ -107,7 +107,7 @@ def tables_of(schema: Schema[Any], path: AnyPath) -> Iterator[pa.Table]:
     """
     store.require(store.read_footer(path), schema, path)
     try:
-        with pq.ParquetFile(at_hand(path)) as file:
+        with pq.ParquetFile(at_hand(path), pre_buffer=False) as file:  # or Arrow would keep all of it in memory
             for batch in file.iter_batches(ROWS_AT_ONCE):
                 table = pa.Table.from_batches([batch])
                 schema.check(table, where=str(path))

@@ -38,6 +38,7 @@ STAGES = (
 )
 TOOLS = (
     Entry("build", "Audit, split, normalize and augment in one run: the same bytes, sooner.", reads_raw=True),
+    Entry("plan", "Tell what a set of so many films would take: time, disk, memory, cost.", reads_raw=True),
     Entry("verify", "Compare every byte on disk with what the manifests say; mend it on request.", reads_raw=True),
     Entry("replay", "Make an image anew from its raw film and its row, and compare.", reads_raw=True),
     Entry("show", "Lay out the films that a question to a manifest finds, as a contact sheet.", reads_raw=True),

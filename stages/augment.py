@@ -157,8 +157,13 @@ def failed_table(failed: Sequence[tuple[NormalizedRow, Failure]], params: Augmen
 
 def jobs_of(films: pa.Table, params: AugmentParams, frame: Frame) -> Made[AugmentJob]:
     """Return a job per shard; its name carries all that decides its bytes, the films' pixels included."""
-    per_shard = shards.films_per_shard(params.copies + 1, frame.pixels, at_most=shards.IMAGES_PER_SHARD)
-    return shard_jobs(films, NORMALIZED, partial(job_of, params=params, frame=frame), films_per_shard=per_shard)
+    make, most = partial(job_of, params=params, frame=frame), films_per_shard_of(params, frame)
+    return shard_jobs(films, NORMALIZED, make, films_per_shard=most)
+
+
+def films_per_shard_of(params: AugmentParams, frame: Frame) -> int:
+    """Return how many films the images of a shard may be of."""
+    return shards.films_per_shard(params.copies + 1, frame.pixels, at_most=shards.IMAGES_PER_SHARD)
 
 
 def job_of(prefix: str, films: Sequence[NormalizedRow], params: AugmentParams, frame: Frame) -> AugmentJob:

@@ -124,7 +124,7 @@ def _sets(params: EvaluateParams, root: Root, films: Images) -> tuple[dict[str, 
     splits, empty = choose_splits(films.rows, params.split, where=paths.NORMALIZED_MANIFEST)
     sets = {}
     if params.split in ("all", "train", "test"):
-        sets[AUGMENTED] = read_images(root, paths.AUGMENTED, AUGMENTED_ROWS)
+        sets[AUGMENTED] = read_images(root, paths.AUGMENTED, AUGMENTED_ROWS, shared=True)
     return sets | {split: films.of(split) for split in splits}, empty
 
 

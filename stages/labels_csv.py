@@ -72,6 +72,7 @@ def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: AnyPath
     if not {"path", "label"} <= set(columns):
         raise StageError(f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected path,label[,group][,split]")
     rows: dict[str, Named] = {}
+    known: dict[Named, Named] = {}
     for line in reader:
         where = f"{path}: line {reader.line_num}"
         film = _csv_path(line, where)
@@ -80,7 +81,7 @@ def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: AnyPath
         row = _csv_row(line, where)
         if row.group is not None and "group" in called.names:
             row = replace(row, group=identity.group_of(row.group, key=called.key))
-        rows[film] = row
+        rows[film] = known.setdefault(row, row)  # a patient's films share one object
     return rows
 
 

@@ -115,7 +115,7 @@ def _rule(finding: str) -> str:
 
 def _rows(path: AnyPath, finding: str, key: bytes) -> tuple[dict[str, Named], set[str]]:
     """Return the films of a CSV by their names, and all findings."""
-    rows, seen = dict[str, Named](), set[str]()
+    rows, seen, known = dict[str, Named](), set[str](), dict[Named, Named]()
     try:
         if (size := path.stat().st_size) > LARGEST_CSV:
             raise StageError(f"{path}: has {size:,} bytes; expected at most {LARGEST_CSV:,}")
@@ -129,7 +129,8 @@ def _rows(path: AnyPath, finding: str, key: bytes) -> tuple[dict[str, Named], se
                     raise StageError(f"{where} has no {FINDINGS if name else IMAGE}; expected one, or no such line")
                 if name in rows:
                     raise StageError(f"{where} names a film a second time; expected each once")
-                rows[name] = _named(found, finding, identity.group_of(str(line.get(PATIENT) or ""), key=key), where)
+                row = _named(found, finding, identity.group_of(str(line.get(PATIENT) or ""), key=key), where)
+                rows[name] = known.setdefault(row, row)  # a patient's films of the same findings share one object
                 seen.update(found)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StageError(f"{path}: cannot be read as CSV ({type(error).__name__}); expected NIH's columns") from error

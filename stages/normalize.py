@@ -178,8 +178,12 @@ def placement_columns(placement: Placement) -> dict[str, Any]:
 
 def jobs_of(films: pa.Table, params: NormalizeParams) -> Made[NormalizeJob]:
     """Return a job per shard; the shard's name carries all that decides its bytes."""
-    per_shard = shards.films_per_shard(1, params.frame.pixels, at_most=FILMS_PER_SHARD)
-    return shard_jobs(films, SPLIT, partial(job_of, params=params), films_per_shard=per_shard)
+    return shard_jobs(films, SPLIT, partial(job_of, params=params), films_per_shard=films_per_shard_of(params))
+
+
+def films_per_shard_of(params: NormalizeParams) -> int:
+    """Return how many films a shard may hold."""
+    return shards.films_per_shard(1, params.frame.pixels, at_most=FILMS_PER_SHARD)
 
 
 def job_of(prefix: str, films: Sequence[SplitRow], params: NormalizeParams) -> NormalizeJob:

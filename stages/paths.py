@@ -26,5 +26,6 @@ METRICS = "reports/metrics.json"
 GAP = "reports/gap.csv"
 CONFUSION = "reports/confusion.csv"
 RELIABILITY = "reports/reliability.csv"
+PLAN = "reports/plan.json"  # where it is asked for
 PROBES = "reports/probes.json"
 TEST_PEEKS = "reports/test_peeks.jsonl"  # a log that only grows, and so no output of a stage

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from manifests import store
 from manifests.columns import Schema
 from manifests.places import names_that_fit
-from manifests.rows import SPLITS, ImageRow, Split
+from manifests.rows import IMAGES, SPLITS, ImageRow, Split
 from manifests.shards import ImageFolder
 from stages import paths
+from stages.columns import where_ok
 from stages.contract import Root, StageError
 
 if TYPE_CHECKING:
@@ -84,8 +86,14 @@ def _untracked(total: int, *, unit: str) -> nullcontext[Callable[..., None]]:  #
     return nullcontext(lambda *_done: None)
 
 
-def read_images(root: Root, folder: str, schema: Schema[Any]) -> Images:
+def read_images(root: Root, folder: str, schema: Schema[Any], *, shared: bool = False) -> Images:
     """Return a stage's images, those that are set aside left out.
+
+    Args:
+        root: the folder of the data set.
+        folder: of the stage.
+        schema: of its manifest.
+        shared: whether the columns that all images have will do: of millions of images, half the memory.
 
     Raises:
         ManifestError: where its manifest is missing or breaks the schema.
@@ -93,7 +101,10 @@ def read_images(root: Root, folder: str, schema: Schema[Any]) -> Images:
     """
     manifest = root / folder / store.MANIFEST
     footer = store.read_footer(manifest)
-    rows = [row for row in store.read(schema, manifest) if row.status == "ok" and row.split and row.label]
+    table = store.read_table(schema, manifest)
+    named = pc.and_(*(pc.not_equal(pc.fill_null(table.column(name), ""), "") for name in ("split", "label")))
+    table = table.filter(pc.and_(where_ok(table), named))
+    rows = (IMAGES if shared else schema).rows(table)
     if not rows:
         raise StageError(f"{manifest}: holds no image that can be scored; run the stage that writes it again")
     return Images(ImageFolder(root / folder, footer.params["layout"]), rows, footer.facts)

@@ -18,7 +18,9 @@ from stages.contract import Root, StageError
 from stages.drawn import AUGMENTED
 from stages.films.frame import Frame
 from stages.leaks import how_divided
-from stages.stored import StoredImages, usable
+from stages.stored import COLUMNS, StoredImages, usable
+
+READ = (*COLUMNS, "status", "split")  # of a manifest: of millions of images, a third of its memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def read_sources(root: Root, *, online: bool = False) -> Sources:
         StageError: where they cannot be trained on.
         ManifestError: where a manifest is missing or broken.
     """
-    films = store.read_table(NORMALIZED, root / paths.NORMALIZED_MANIFEST)
+    films = store.read_table(NORMALIZED.only(*READ), root / paths.NORMALIZED_MANIFEST)
     normalized = store.read_footer(root / paths.NORMALIZED_MANIFEST)
     folder = ImageFolder(root / paths.NORMALIZED, normalized.params["layout"])
     manifests = [paths.NORMALIZED_MANIFEST]
@@ -68,7 +70,7 @@ def read_sources(root: Root, *, online: bool = False) -> Sources:
         augmentation = store.read_footer(root / paths.AUGMENTED_MANIFEST).params
         manifests.insert(0, paths.AUGMENTED_MANIFEST)
     if not online and augmentation is not None:
-        images = store.read_table(AUGMENTED, root / paths.AUGMENTED_MANIFEST)
+        images = store.read_table(AUGMENTED.only(*READ), root / paths.AUGMENTED_MANIFEST)
         augmented = usable(ImageFolder(root / paths.AUGMENTED, augmentation["layout"]), images, "train")
     sources = Sources(
         classes=tuple(normalized.facts["classes"]),

@@ -7,7 +7,7 @@ of every raw film. A change of a single byte breaks at least one of these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,8 @@ from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.leaks import leak_warning
 from stages.normalize import raw_folder
 from stages.proof.chain import CHAIN, IMAGES, Manifests, check_chain, read_manifests
-from stages.proof.claims import Job, check_extra, check_one, check_shards_known, claims, raw_jobs
+from stages.proof.claims import Job, check_extra, check_one, check_shards_known, claims, drawn, raw_jobs
+from stages.proof.draw import Draw, chance_to_find, most_spoilt
 from stages.proof.mending import mend
 from stages.proof.rows import check_rows
 from stages.reporting import text
@@ -43,6 +44,19 @@ class VerifyParams(Params):
         default=False, description="Make anew what is missing or changed, remove what no row claims; nothing else."
     )
     pixels: bool = Field(default=False, description="Decode every image whole, not its header alone.")
+    sample: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the shards and files to read, drawn by their names; manifests are read whole all the "
+        "same, and rows compared with the rows that they came from.",
+    )
+    seed: int = Field(0, description="Decides which files a sample holds: another seed looks at others.")
+
+    @property
+    def draw(self) -> Draw:
+        """Which shards and files are read."""
+        return Draw(self.sample, self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,7 @@ class Verdict:
     Attributes:
         findings: what is wrong.
         by_folder: what was read, by folder.
-        unseen: what could not be looked at, and is not wrong for that.
+        unseen: what was not looked at, and is not wrong for that.
         warnings: what is as its manifests say, and not to be trusted all the same.
     """
 
@@ -74,13 +88,14 @@ def inspect(params: VerifyParams, root: Root, machine: Machine) -> Verdict:
     findings += check_chain(found)
     findings += check_shards_known(found)
     findings += check_rows(found)
-    jobs = [job for name in IMAGES if name in found.footers for job in claims(found, name)]
-    findings += check_extra(found, jobs)
+    claimed = [job for name in IMAGES if name in found.footers for job in claims(found, name, params.draw)]
+    findings += check_extra(found, claimed)
     unseen: tuple[str, ...] = ()
     if paths.AUDIT in found.footers:
         unseen = _raw_unseen(found, machine)
         of_raw, new = raw_jobs(found, machine)
-        jobs, findings = [*of_raw, *jobs], [*findings, *new]
+        claimed, findings = [*of_raw, *claimed], [*findings, *new]
+    jobs = drawn(claimed, params.draw)
     checked = list(machine.fan_out(partial(check_one, pixels=params.pixels), jobs, unit="files", weigh=_weight))
     by_folder: dict[str, Checked] = {}
     for job, result in zip(jobs, checked, strict=True):
@@ -88,8 +103,26 @@ def inspect(params: VerifyParams, root: Root, machine: Machine) -> Verdict:
     for name, sealed in found.seals.items():
         where = name.rpartition("/")[0]
         by_folder[where] = _sum(by_folder.get(where, Checked()), Checked(files=1, size=sealed.size))
-    findings += [finding for result in checked for finding in result.findings]
-    return Verdict(tuple(findings), by_folder, unseen, _leaks(found))
+    spoilt = [finding for result in checked for finding in result.findings]
+    unseen += _sampled(jobs, claimed, len(spoilt))
+    return Verdict((*findings, *spoilt), by_folder, unseen, _leaks(found))
+
+
+def _sampled(jobs: Sequence[Job], claimed: Sequence[Job], spoilt: int) -> tuple[str, ...]:
+    """Return what a sample says of all; nothing where all were read."""
+    read, there = (sum(map(_weight, some)) for some in (jobs, claimed))
+    if read == there:
+        return ()
+    told = f"a sample: {read:,} of {there:,} shards and files were read"
+    if not read:
+        return (f"{told}: it says nothing of the others; take a larger --sample",)
+    if spoilt:
+        return (f"{told}, and {spoilt:,} of them are not as claimed: read all, without --sample",)
+    found = text.percent(chance_to_find(0.01, read))
+    return (
+        f"{told}, none spoilt: with 95 % confidence fewer than {text.percent(most_spoilt(read), 2)} of all are; were "
+        f"1 % spoilt, such a sample would show it with probability {found}",
+    )
 
 
 def _raw_unseen(found: Manifests, machine: Machine) -> tuple[str, ...]:
@@ -128,6 +161,8 @@ def run(params: VerifyParams, root: Root, machine: Machine) -> Report:
     listed = [f"{finding}; {_todo(finding)}" for finding in wrong[:SHOWN]]
     more = [f"and {len(wrong) - SHOWN:,} more"] if len(wrong) > SHOWN else []
     good = "every byte and every row as the manifests say"
+    if params.sample < 1:
+        good = "every row and every byte that was read as the manifests say"
     return Report(
         done=files,
         unit="files",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -20,6 +20,7 @@ from stages.films import codec
 from stages.films.frame import Frame
 from stages.normalize import raw_folder
 from stages.proof.chain import CHAIN, IMAGES, Manifests, ok
+from stages.proof.draw import EVERYTHING, Draw
 
 FILES_PER_JOB = 64
 
@@ -72,8 +73,14 @@ def _look(data: bytes, *, frame: Frame, pixels: bool) -> str:
 # --- what the manifests claim, and nothing else ----------------------------------------------------------------
 
 
-def claims(found: Manifests, name: str) -> Iterator[Job]:
-    """Yield a job for every shard, or every few files, that a manifest of images claims."""
+def claims(found: Manifests, name: str, draw: Draw = EVERYTHING) -> Iterator[Job]:
+    """Yield a job for every shard, or every few files, that a manifest of images claims.
+
+    Args:
+        found: the manifests.
+        name: of the manifest.
+        draw: which shards will be read; the rows of others need no digest.
+    """
     footer, folder = found.footers[name], (found.root / name).parent
     where, frame, schema = name.rpartition("/")[0], Frame(**footer.facts["frame"]), CHAIN[name]
     tables = (ok(table) for table in bytes_of.tables_of(schema, found.root / name))
@@ -86,7 +93,8 @@ def claims(found: Manifests, name: str) -> Iterator[Job]:
         yield from _file_jobs(files, folder, where, "image", frame)
         return
     for shard, rows in bytes_of.by_shard(tables):
-        claim = ShardClaim(shard, footer.files.get(shard, ""), len(rows), bytes_of.rows_digest(rows))
+        digest = bytes_of.rows_digest(rows) if draw.takes(f"{where}/{shard}") else ""
+        claim = ShardClaim(shard, footer.files.get(shard, ""), len(rows), digest)
         yield Job(folder, where, "shard", schema, claim, frame=frame)
 
 
@@ -147,3 +155,17 @@ def raw_jobs(found: Manifests, machine: Machine) -> tuple[list[Job], list[Findin
         for path in sorted(there - set(known) - told)
     ]
     return list(_file_jobs(files, raw, where, "raw", None)), new
+
+
+def drawn(jobs: Sequence[Job], draw: Draw) -> list[Job]:
+    """Return the jobs of the shards and files that a draw takes."""
+    if draw == EVERYTHING:
+        return list(jobs)
+    parts = [_part(job, draw) for job in jobs]
+    return [job for job in parts if job.shard is not None or job.files]
+
+
+def _part(job: Job, draw: Draw) -> Job:
+    if job.shard is not None:
+        return job if draw.takes(f"{job.where}/{job.shard.name}") else replace(job, shard=None)
+    return replace(job, files=tuple(claim for claim in job.files if draw.takes(f"{job.where}/{claim.path}")))

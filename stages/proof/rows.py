@@ -80,16 +80,21 @@ def _contradictions(
         rows, position = rows.filter(pc.is_valid(position)), pc.drop_null(position)
     theirs = parents.take(position)
     for name in columns:
-        mine, of_parent = rows.column(name).to_pylist(), theirs.column(name).to_pylist()
-        if mine != of_parent:
-            at = next(at for at, (one, other) in enumerate(zip(mine, of_parent, strict=True)) if one != other)
+        mine, of_parent = rows.column(name), theirs.column(name)
+        at = pc.index(_same(mine, of_parent), value=False).as_py()
+        if at >= 0:
             film = rows.column("film_id")[at].as_py()[:12]
+            told, expected = (repr(column[at].as_py()) for column in (mine, of_parent))
             findings.append(
-                Finding(
-                    "manifest", where, f"{name} of film {film} is {mine[at]!r}", f"{of_parent[at]!r}, as in {source}"
-                )
+                Finding("manifest", where, f"{name} of film {film} is {told}", f"{expected}, as in {source}")
             )
     return findings
+
+
+def _same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return for each row whether two columns hold the same; null is the same as null."""
+    neither = pc.and_(pc.is_null(one), pc.is_null(other))
+    return pc.or_(pc.fill_null(pc.equal(one, other), fill_value=False), neither)
 
 
 def _crossing(found: Manifests) -> list[Finding]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manifests.checks import ManifestError
-from manifests.columns import Schema
+from manifests.columns import MANY, Schema
 from manifests.fields import Column, Spread, columns_of, drawn_fields
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
 from stages.drawn import AUGMENTED
@@ -215,3 +215,12 @@ def test_the_augmented_manifest_has_the_promised_columns() -> None:
     assert AUGMENTED.arrow.field("copy").type == pa.int16()
     assert AUGMENTED.arrow.field("flipped").type == pa.bool_()
     assert AUGMENTED.arrow.field("angle_deg").type == pa.float64()
+
+
+def test_texts_that_come_again_are_one_object_each_in_long_tables_and_the_rows_are_the_same() -> None:
+    names = ("rye", "spelt", "emmer")
+    bakers = ("ida", None)
+    loaves = [BreadRow(**{**LOAF, "name": names[number % 3], "baker": bakers[number % 2]}) for number in range(MANY)]
+    again = BREAD.rows(BREAD.table(loaves))
+    assert again == loaves
+    assert len({id(row.name) for row in again}) == len(names)
