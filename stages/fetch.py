@@ -105,7 +105,7 @@ def run(params: FetchParams, root: Root, machine: Machine) -> Report:
     told.append(f"{address}: {target.stat().st_size / 1e6:,.1f} MB, sha256 {sha256}")
     told.append(_compared(sha256, params, origin, target, local=local is not None))
     with _aside(folder) as aside:
-        unpacked = _unpacked(target, aside, machine)
+        unpacked = _unpacked(target, aside, machine, local=local is not None)
         known = _is_known(unpacked)
         store.write_json(
             _beside(folder),
@@ -122,7 +122,7 @@ def run(params: FetchParams, root: Root, machine: Machine) -> Report:
             ),
         )
     if not local and not params.keep:
-        target.unlink()
+        download.discard(target)
     return Report(
         done=len(unpacked.files),
         unit="films",
@@ -182,7 +182,7 @@ def _compared(sha256: str, params: FetchParams, origin: Origin | None, target: P
     by = "--sha256" if params.sha256 else "its authors" if published else "the first fetch"
     if sha256 != expected:
         if not local:
-            target.unlink()
+            download.discard(target)
         raise StageError(
             f"{address}: its sha256 is {sha256}; expected {expected}, by {by}; nothing was unpacked. It is damaged or "
             f"another file: fetch it again, or take it for right with --sha256 {sha256}"
@@ -208,12 +208,15 @@ def _aside(folder: Path) -> Iterator[Path]:
         rmtree(aside, ignore_errors=True)
 
 
-def _unpacked(target: Path, aside: Path, machine: Machine) -> Unpacked:
-    with machine.track(int(target.stat().st_size / 1e6), unit="MB") as advance:
-        unpacked = archive.unpack(target, aside, advance=advance)
-    if not unpacked.files:
-        raise StageError(f"{target}: holds no picture; expected films, as .jpeg, .png, .tif, .dcm and the like")
-    return unpacked
+def _unpacked(target: Path, aside: Path, machine: Machine, *, local: bool) -> Unpacked:
+    """Unpack an archive. If it was downloaded and is refused, it goes; it stays where the disk is full."""
+    try:
+        with machine.track(int(target.stat().st_size / 1e6), unit="MB") as advance:
+            return archive.unpack(target, aside, advance=advance)
+    except StageError:
+        if not local:
+            download.discard(target)
+        raise
 
 
 def _beside(folder: PurePath) -> Path:

@@ -70,6 +70,10 @@ def unpack(archive: Path, folder: Path, *, advance: Callable[[float], None]) -> 
         with _opened(archive) as (members, source):
             _refuse_what_harms(members, archive)
             layout = placed([member.name for member in members if member.plain])
+            if not layout.where:
+                raise StageError(
+                    f"{archive}: holds no picture; expected films, as .jpeg, .png, .tif, .dcm and the like"
+                )
             _refuse_too_much([member for member in members if member.name in layout.where], archive, folder)
             return _write(members, source, layout, folder, advance)
     except NotImplementedError as error:

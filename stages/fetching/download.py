@@ -65,14 +65,16 @@ def download(url: str, target: Path, *, track: Track, pauses_s: Sequence[float] 
     """Put the file of an address at `target`, whole; return what is worth telling.
 
     What has come lies beside it, as `NAME.part`, from the first byte on: whatever ends the process, the next one asks
-    for the rest alone (HTTP Range). A server that sends the whole file all the same, or another version of it, begins
-    it anew.
+    for the rest alone (HTTP Range), and for nothing where the file is there. A server that sends the whole file all
+    the same, or another version of it, begins it anew. `discard` ends that.
 
     Raises:
         StageError: where the address cannot be reached or holds no file, or the connection ends again and again.
         OSError: where the disk is full; what has come is kept.
     """
     part = _Part(target)
+    if part.is_finished(url):
+        return [f"{target.name} was there already"]
     told: list[str] = []
     tries = 0
     while True:
@@ -95,6 +97,12 @@ def download(url: str, target: Path, *, track: Track, pauses_s: Sequence[float] 
     return told
 
 
+def discard(target: Path) -> None:
+    """Delete a file that was downloaded, and what is known of it."""
+    target.unlink(missing_ok=True)
+    _Part(target).discard()
+
+
 class _Part:
     """What has come of a file, and of which version it is."""
 
@@ -110,11 +118,20 @@ class _Part:
 
     def version(self, url: str) -> Version | None:
         """Return of which version the bytes are, or None where they are not known to be of any of this address."""
+        known = self._noted(url)
+        return known if known and known.tells and self.size else None
+
+    def is_finished(self, url: str) -> bool:
+        """Tell whether the whole file is there, as far as its size tells."""
+        known = self._noted(url)
+        return known is not None and self.target.is_file() and self.target.stat().st_size == known.size
+
+    def _noted(self, url: str) -> Version | None:
         try:
             known = Version(**json.loads(self._note.read_text()))
         except (OSError, ValueError, TypeError):
             return None
-        return known if known.url == shown(url) and known.tells and self.size else None
+        return known if known.url == shown(url) else None
 
     def begin(self, version: Version) -> None:
         """Forget what has come, and note of which version the next bytes are."""
@@ -128,10 +145,9 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Give the file its name; the note stays, and tells the next run that it is there."""
         store.flush(self.path)
         self.path.replace(self.target)
-        self._note.unlink(missing_ok=True)
 
 
 def _fetch_rest(url: str, part: _Part, track: Track, told: list[str]) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from pipeline.cli import main
 from stages import fetch
+from stages.fetching import archive
 from stages.fetching.known import KERMANY
 from tests.stages.fetching.served import Served, served
 from tests.stages.fetching.test_archive import FILMS, HOSTILE, everything_under, zipped
@@ -90,12 +93,12 @@ def test_a_file_that_changed_since_the_first_fetch_is_refused(tmp_path: Path, sh
 
 @pytest.mark.parametrize("form", ["path", "address"])
 def test_a_file_on_this_machine_is_unpacked_and_stays(tmp_path: Path, form: str) -> None:
-    archive = tmp_path / "my archive.zip"
-    archive.write_bytes(ARCHIVE)
-    result = run(tmp_path, str(archive) if form == "path" else archive.as_uri())
+    mine = tmp_path / "my archive.zip"
+    mine.write_bytes(ARCHIVE)
+    result = run(tmp_path, str(mine) if form == "path" else mine.as_uri())
     assert result.exit_code == 0, result.output
     assert everything_under(tmp_path / "data/raw") == FILMS
-    assert archive.read_bytes() == ARCHIVE
+    assert mine.read_bytes() == ARCHIVE
 
 
 def test_an_archive_is_kept_on_request(tmp_path: Path, shelf: Served) -> None:
@@ -108,8 +111,31 @@ def test_a_hostile_archive_leaves_no_folder(tmp_path: Path) -> None:
         result = run(tmp_path, shelf.url)
     assert result.exit_code == 1
     assert "nothing was unpacked" in result.output
-    assert not (tmp_path / "data/raw").exists()
-    assert not list((tmp_path / "data").glob(".*"))
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_archive_that_was_cut_off_by_a_server_that_tells_no_size_is_found_damaged(tmp_path: Path) -> None:
+    with served(ARCHIVE, says_size=False, drops=[len(ARCHIVE) - 40]) as shelf:
+        result = run(tmp_path, shelf.url)
+    assert result.exit_code == 1
+    assert "damaged" in result.output
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_archive_is_not_asked_for_again_where_only_its_films_found_no_room(
+    tmp_path: Path, shelf: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.jpeg")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(archive, "_copy", full)
+        result = run(tmp_path, shelf.url)
+    assert result.exit_code == 1
+    assert "No space left on device; mend that and run the same command again" in result.output
+    assert run(tmp_path, shelf.url).exit_code == 0
+    assert len(shelf.asked) == 1
+    assert everything_under(tmp_path / "data/raw") == FILMS
 
 
 def test_a_folder_that_is_a_link_to_a_larger_disk_stays_one(tmp_path: Path, shelf: Served) -> None:

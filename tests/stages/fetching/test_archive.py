@@ -7,12 +7,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from manifests import source
 from stages.contract import StageError
 from stages.fetching import archive
 from stages.fetching.archive import unpack
@@ -24,7 +26,9 @@ def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> 
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive_file:
         for name, data in members.items():
-            archive_file.writestr(name, data)
+            info = zipfile.ZipInfo(name)  # of 1980: the same bytes every day
+            info.compress_type = method
+            archive_file.writestr(info, data)
     return file.getvalue()
 
 
@@ -82,6 +86,11 @@ def test_what_is_no_picture_is_left_out_and_named(tmp_path: Path) -> None:
     assert set(found.left_out) == set(more)
 
 
+def test_an_archive_without_a_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"holds no picture; expected films"):
+        unpacked(zipped({"readme.txt": b"", "notes.csv": b""}), tmp_path)
+
+
 def test_a_folder_that_is_in_the_archive_twice_is_taken_once(tmp_path: Path) -> None:
     twice = {f"{top}{name}": data for top in ("chest_xray/", "chest_xray/chest_xray/") for name, data in FILMS.items()}
     found = unpacked(zipped(twice), tmp_path)
@@ -137,9 +146,11 @@ def test_a_bomb_that_lies_about_its_size_is_cut_off(tmp_path: Path) -> None:
     assert sum(map(len, everything_under(tmp_path / "out").values())) <= 100
 
 
-def test_a_film_larger_than_any_that_is_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"'a\.jpeg' has 300,000,001 bytes; expected 300,000,000 at most"):
-        unpacked(zipped({"a.jpeg": bytes(300_000_001)}), tmp_path)
+def test_a_film_larger_than_any_that_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert archive.MAX_FILE_BYTES == source.MAX_FILE_BYTES
+    monkeypatch.setattr(archive, "MAX_FILE_BYTES", 1000)
+    with pytest.raises(StageError, match=r"'a\.jpeg' has 1,001 bytes; expected 1,000 at most"):
+        unpacked(zipped({"a.jpeg": bytes(1001)}), tmp_path)
 
 
 def test_more_entries_than_films_could_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,8 +196,7 @@ def test_no_spoilt_byte_ends_in_anything_but_the_films_or_an_error(
 ) -> None:
     spoilt = bytearray(pack)
     spoilt[data.draw(st.integers(0, len(pack) - 1))] ^= data.draw(st.integers(1, 255))
-    folder = Path(f"{tmp_path}/{data.draw(st.uuids())}")
-    folder.mkdir()
+    folder = Path(mkdtemp(dir=tmp_path))
     try:
         unpacked(bytes(spoilt), folder)
     except StageError:

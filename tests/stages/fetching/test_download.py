@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.contract import StageError
-from stages.fetching.download import download, shown
+from stages.fetching.download import discard, download, shown
 from tests.conftest import silent
 from tests.stages.fetching.served import bytes_asked_from, served, unused_port
 
@@ -30,11 +30,23 @@ def left(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_there_whole_and_nothing_beside_it(tmp_path: Path) -> None:
+def test_a_file_is_there_whole_and_what_is_known_of_it_goes_with_it(tmp_path: Path) -> None:
     with served(DATA) as shelf:
         assert fetched(shelf.url, tmp_path / "films.zip") == []
     assert (tmp_path / "films.zip").read_bytes() == DATA
-    assert left(tmp_path) == ["films.zip"]
+    assert left(tmp_path) == ["films.zip", "films.zip.part.json"]
+    discard(tmp_path / "films.zip")
+    assert left(tmp_path) == []
+
+
+def test_a_file_that_is_there_is_not_asked_for_again(tmp_path: Path) -> None:
+    with served(DATA) as shelf:
+        fetched(shelf.url, tmp_path / "films.zip")
+        assert fetched(shelf.url, tmp_path / "films.zip") == ["films.zip was there already"]
+        assert len(shelf.asked) == 1
+        (tmp_path / "films.zip").write_bytes(DATA[:-1])
+        fetched(shelf.url, tmp_path / "films.zip")
+    assert (tmp_path / "films.zip").read_bytes() == DATA
 
 
 def test_a_connection_that_drops_is_taken_up_where_it_ended(tmp_path: Path) -> None:
@@ -48,14 +60,14 @@ def test_a_connection_that_drops_is_taken_up_where_it_ended(tmp_path: Path) -> N
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(drops=st.lists(st.integers(0, 5000), max_size=3), ranges=st.booleans(), says_size=st.booleans())
-def test_wherever_it_drops_the_bytes_are_the_file_s_or_an_error_says_why(
-    tmp_path: Path, drops: list[int], *, ranges: bool, says_size: bool
+@given(drops=st.lists(st.integers(0, 5000), max_size=3), ranges=st.booleans(), etag=st.sampled_from(["", '"one"']))
+def test_wherever_it_drops_the_bytes_are_the_file_s(
+    tmp_path: Path, drops: list[int], etag: str, *, ranges: bool
 ) -> None:
     data, target = DATA[:5000], tmp_path / "films.zip"
     for path in tmp_path.iterdir():
         path.unlink()
-    with served(data, drops=list(drops), ranges=ranges, says_size=says_size) as shelf:
+    with served(data, drops=list(drops), ranges=ranges, etag=etag) as shelf:
         fetched(shelf.url, target)
     assert target.read_bytes() == data
 
