@@ -68,5 +68,8 @@ docs: setup
 	mkdocs build --strict --quiet
 	@echo "see build/site/index.html"
 
+pictures: setup
+	python -m docs.pictures
+
 clean:
 	rm -rf data/audit data/split data/normalized data/augmented data/evaluation models reports dvc.lock

@@ -14,6 +14,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "howto-fetch.md",
         "howto-split.md",
         "howto-margins.md",
+        "howto-use.md",
         "inputs.md",
         "howto-ci.md",
         "proof.md",
