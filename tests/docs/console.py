@@ -34,6 +34,8 @@ class Shell:
         (home / "work").mkdir(exist_ok=True)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "PATH": path, "HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+        # on a busy machine, joblib's tracker may miss that a lock was let go before it looks for it
+        environment["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
         self._bash = subprocess.Popen(
             ["bash", "--norc"],
             cwd=home / "work",
@@ -148,7 +150,7 @@ def main(names: list[str]) -> int:
 
 def films_at(home: Path) -> None:
     """Put small phantoms at ~/films, and into ~/work parameters with which a network is trained in seconds."""
-    command = ["cxr-pipeline", "phantom", "--films", "40", "--longest-side-px", "200", "--out", "films"]
+    command = ["cxr-pipeline", "phantom", "--films", "30", "--longest-side-px", "200", "--out", "films"]
     subprocess.run(
         [*command, "--root", str(home)],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
