@@ -10,8 +10,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from shutil import copy
 from tempfile import TemporaryDirectory
+
+from PIL import Image
 
 from manifests import store
 from manifests.rows import SPLIT
@@ -21,6 +22,8 @@ from stages.reporting.evaluation_page import waterfall
 PICTURES = Path(__file__).resolve().parent / "pictures"
 MOST_BYTES = 300_000  # of all of them together: a clone should not carry more for the sake of its front page
 COPIES = 5
+HEAD_PX = 46  # of a contact sheet, above its pictures (`stages/reporting/sheet.py`)
+COLOURS = "background: #fff; --ink: #1b2128; --line: #d5dbe1; font-family: sans-serif"  # a page gives them otherwise
 
 
 def make(root: Path) -> None:
@@ -51,14 +54,14 @@ def _sheet(root: Path, out: Path) -> None:
         *("--sort", "label,copy", "--caption", "label,copy,angle_deg,zoom"),
         *("--columns", str(COPIES + 1), "--side", "128", "--out", "reports/sheet.png"),
     )
-    copy(root / "reports/sheet.png", out)
+    with Image.open(root / "reports/sheet.png") as sheet:  # without its head: the question is long
+        sheet.crop((0, HEAD_PX, sheet.width, sheet.height)).save(out, optimize=True)
 
 
 def _alone(svg: str) -> str:
-    """Return a plot of a page as a file: on white, since whoever shows it may be in the dark."""
-    start = svg.index("<svg")
-    end = svg.index(">", start)
-    return f'{svg[start:end]} style="background: #fff">{svg[end + 1 :]}\n'
+    """Return a plot of a page as a file of its own: on white, since whoever shows it may be in the dark."""
+    lines = svg.replace("<svg", f'<svg style="{COLOURS}"', 1).splitlines()
+    return "\n".join(line.rstrip() for line in lines if line.strip()) + "\n"
 
 
 def _run(root: Path, *command: str) -> None:

@@ -46,7 +46,7 @@ TOOLS = (
     Entry("export", "Write the trained network for other tools, as ONNX; checked on films first."),
     Entry("probe", "Run simple models on the films: what the data alone gives away."),
     Entry("networks", "Tell what each network takes to train, and whether it fits into the memory at hand."),
-    Entry("fetch", "Bring Kermany's public films, or another archive's, into data/raw: resumed, compared, unpacked."),
+    Entry("fetch", "Bring Kermany's public films, or another archive's, into data/raw."),
     Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),
 )
 COMMANDS = (*STAGES, *TOOLS)
