@@ -69,7 +69,7 @@ docs: setup
 	@echo "see build/site/index.html"
 
 pictures: setup
-	python -m docs.pictures
+	python -m docs.gallery
 
 clean:
 	rm -rf data/audit data/split data/normalized data/augmented data/evaluation models reports dvc.lock

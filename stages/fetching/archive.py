@@ -180,7 +180,7 @@ def _opened(archive: Path) -> Iterator[tuple[list[Member], Source]]:
             return
         file.seek(0)
         plain = cast("BinaryIO", gzip.GzipFile(fileobj=file)) if start[:2] == b"\x1f\x8b" else file
-        with tarfile.open(fileobj=_Sparing(plain), mode="r:") as taped:
+        with tarfile.open(fileobj=cast("BinaryIO", _Sparing(plain)), mode="r:") as taped:
             headers = list(_headers(taped, archive))
             yield [_of_tar(header) for header in headers], lambda place: _of_tape(taped, headers[place])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs.navigation import SECTIONS, navigation
-from docs.pictures import MOST_BYTES, PICTURES
+from docs.gallery import MOST_BYTES, PICTURES
 from tests.docs.markdown import REPOSITORY
 
 DOCS = REPOSITORY / "docs"

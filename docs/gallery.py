@@ -1,7 +1,7 @@
 """Draws the README's pictures, from phantoms: `make pictures`, then look at them and commit them.
 
-python -m docs.pictures            all of it, in a folder that goes afterwards
-python -m docs.pictures ROOT       of a root that has been evaluated already
+python -m docs.gallery            all of it, in a folder that goes afterwards
+python -m docs.gallery ROOT       of a root that has been evaluated already
 """
 
 from __future__ import annotations
