@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import struct
@@ -26,7 +27,10 @@ LARGEST_READ = 16 * 2**20  # that tarfile may ask for at once: it reads a header
 MOST_TIMES_LARGER = 50  # than the archive, unpacked: films are compressed already
 SPARE_BYTES = 2**30  # that may come of a small archive all the same
 FIT_FOR_ZIP = "expected a zip or tar(.gz) archive, whole and not encrypted"
-DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, struct.error, ValueError)
+DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, struct.error),
+    *(EOFError, ValueError, OverflowError),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,10 @@ def unpack(archive: Path, folder: Path, *, advance: Callable[[float], None]) -> 
         raise StageError(f"{archive}: cannot be unpacked ({error}); {FIT_FOR_ZIP}") from error
     except DAMAGE as error:
         raise StageError(f"{archive}: damaged ({error}); {FIT_FOR_ZIP}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise StageError(f"{archive}: damaged (a place before its beginning); {FIT_FOR_ZIP}") from error
 
 
 def _refuse_what_harms(members: Sequence[Member], archive: Path) -> None:

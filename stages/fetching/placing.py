@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import chain, takewhile
 from pathlib import PurePosixPath
 from typing import get_args
 
 from manifests.rows import DeliveredSplit
+from stages.films.decode import EXTENSIONS
 
-PICTURES = (
-    *(".jpeg", ".jpg", ".png", ".tif", ".tiff", ".bmp", ".pgm", ".ppm", ".webp", ".dcm", ".dicom"),
-)  # by name: what `audit` makes of the bytes is its own affair
+DICOM = (".dcm", ".dicom")
+PICTURES = {*DICOM, *chain.from_iterable(EXTENSIONS.values())}  # by name: what the bytes are is the audit's affair
 SPLITS = get_args(DeliveredSplit)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.navigation import SECTIONS, navigation
 from docs.gallery import MOST_BYTES, PICTURES
+from docs.navigation import SECTIONS, navigation
 from tests.docs.markdown import REPOSITORY
 
 DOCS = REPOSITORY / "docs"

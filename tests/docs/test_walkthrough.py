@@ -65,7 +65,7 @@ def called() -> Iterator[list[CodeType]]:
         yield order
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]  # None ends it
+        threading.setprofile(None)
         order += first
 
 
