@@ -211,7 +211,7 @@ def _aside(folder: Path) -> Iterator[Path]:
 def _unpacked(target: Path, aside: Path, machine: Machine, *, local: bool) -> Unpacked:
     """Unpack an archive. If it was downloaded and is refused, it goes; it stays where the disk is full."""
     try:
-        with machine.track(int(target.stat().st_size / 1e6), unit="MB") as advance:
+        with machine.track(round(target.stat().st_size / archive.KB), unit="kB") as advance:
             return archive.unpack(target, aside, advance=advance)
     except StageError:
         if not local:
@@ -243,8 +243,10 @@ def _lines(unpacked: Unpacked, *, known: bool) -> Sequence[str]:
     if unpacked.twice:
         lines.append(f"{unpacked.twice:,} films were in the archive twice, byte for byte; each was taken once")
     if unpacked.left_out:
-        named = ", ".join(sorted(PurePath(name).name for name in unpacked.left_out)[:MOST_NAMED])
-        lines.append(f"left out, as no pictures by their names: {len(unpacked.left_out):,} files ({named} ...)")
+        named = sorted(PurePath(name).name for name in unpacked.left_out)
+        more = ["..."] if len(named) > MOST_NAMED else []
+        told = ", ".join([*named[:MOST_NAMED], *more])
+        lines.append(f"left out, as no pictures by their names: {len(named):,} files ({told})")
     if known:
         return [*lines, f"{KERMANY.name}, {KERMANY.licence}", f"cite: {KERMANY.citation}"]
     expected = ", ".join(f"{number:,} {label}" for label, number in KERMANY.films.items())

@@ -21,6 +21,7 @@ from stages.contract import StageError
 from stages.fetching.placing import Placed, placed
 
 BLOCK = 2**20
+KB = 1000  # progress is told in whole ones
 MOST_MEMBERS = 1_000_000
 MOST_BYTES_OF_NAMES = 256 * 2**20  # of a zip's directory, which is read at once
 LARGEST_READ = 16 * 2**20  # that tarfile may ask for at once: it reads a header of any length
@@ -62,7 +63,7 @@ class Unpacked:
     left_out: Sequence[str]
 
 
-def unpack(archive: Path, folder: Path, *, advance: Callable[[float], None]) -> Unpacked:
+def unpack(archive: Path, folder: Path, *, advance: Callable[[int], None]) -> Unpacked:
     """Write an archive's pictures under a new folder, nothing else and nothing elsewhere.
 
     Raises:
@@ -119,14 +120,13 @@ def _refuse_too_much(members: Sequence[Member], archive: Path, folder: Path) -> 
             f"{archive}: {largest.name!r} has {largest.size:,} bytes; expected {MAX_FILE_BYTES:,} at most, as of any "
             "film that `audit` reads; nothing was unpacked"
         )
-    if total > (free := disk_usage(folder.parent).free):
-        raise StageError(
-            f"{folder.parent}: {free / 1e6:,.0f} MB free; expected room for films of {total / 1e6:,.0f} MB"
-        )
+    if total > (free := disk_usage(folder.parent).free):  # an OSError: the archive is none the worse for it
+        told = f"{free / 1e6:,.0f} MB free; expected room for films of {total / 1e6:,.0f} MB"
+        raise OSError(errno.ENOSPC, told, str(folder.parent))
 
 
 def _write(
-    members: Sequence[Member], source: Source, layout: Placed, folder: Path, advance: Callable[[float], None]
+    members: Sequence[Member], source: Source, layout: Placed, folder: Path, advance: Callable[[int], None]
 ) -> Unpacked:
     written: set[str] = set()
     twice = 0
@@ -141,7 +141,7 @@ def _write(
             else:
                 _copy(opened, folder / path, member)
                 written.add(path)
-        advance(member.size / 1e6)
+        advance(round(member.size / KB))
     return Unpacked(files=sorted(written), twice=twice, left_out=layout.left_out)
 
 

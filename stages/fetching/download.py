@@ -19,6 +19,7 @@ from manifests import store
 from stages.contract import StageError, Track
 
 BLOCK = 2**20
+KB = 1000  # progress is told in whole ones
 SILENCE_S = 60.0  # without a byte, after which a connection counts as dropped
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0)  # before another try; what was got in between begins them anew
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses that may be others in a minute
@@ -170,8 +171,8 @@ def _fetch_rest(url: str, part: _Part, track: Track, told: list[str]) -> None:
                 told.append(f"{shown(url)}: the server sends no parts of it; begun anew")
             part.begin(version)
         _refuse_too_little_room(part, version)
-        with track(int((version.size or 0) / 1e6), unit="MB") as advance:
-            advance(part.size / 1e6)
+        with track(round((version.size or 0) / KB), unit="kB") as advance:
+            advance(round(part.size / KB))
             _append(response, part, version.size, advance)
 
 
@@ -232,9 +233,7 @@ def _refuse_too_little_room(part: _Part, version: Version) -> None:
         )
 
 
-def _append(
-    response: http.client.HTTPResponse, part: _Part, size: int | None, advance: Callable[[float], None]
-) -> None:
+def _append(response: http.client.HTTPResponse, part: _Part, size: int | None, advance: Callable[[int], None]) -> None:
     with part.path.open("ab") as file:
         while True:
             try:
@@ -244,6 +243,6 @@ def _append(
             if not block:
                 break
             file.write(block)
-            advance(len(block) / 1e6)
+            advance(round(len(block) / KB))
     if size is not None and part.size != size:
         raise _DroppedError(f"the connection ended after {part.size:,} of {size:,} bytes")

@@ -12,8 +12,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from click.testing import CliRunner
 from PIL import Image
 
+from pipeline.cli import main
 from tests.docs.markdown import REPOSITORY, blocks
 
 PAGE = REPOSITORY / "docs/extending.md"
@@ -60,6 +62,15 @@ class Copy:
         return result.stdout
 
 
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of phantoms."""
+    root = tmp_path_factory.mktemp("phantoms")
+    command = ["phantom", "--films", "20", "--longest-side-px", "120", "--backend", "sequential"]
+    assert CliRunner().invoke(main, [*command, "--root", str(root)]).exit_code == 0
+    return root / "data/raw"
+
+
 @pytest.fixture
 def copy(tmp_path: Path, request: pytest.FixtureRequest) -> Copy:
     return Copy(tmp_path, request.param)
@@ -76,12 +87,11 @@ def test_what_the_page_adds_is_written_as_the_house_writes(copy: Copy) -> None:
 
 
 @pytest.mark.parametrize("copy", ["An operation"], indirect=True)
-def test_the_operation_has_a_column_a_line_of_the_docs_and_is_replayed(copy: Copy) -> None:
+def test_the_operation_has_a_column_a_line_of_the_docs_and_is_replayed(copy: Copy, films: Path) -> None:
     recipe = {"operations": [{"op": "window", "share": 0.2}, {"op": "rotate"}], "copies": 3}
     params = {"normalize": {"height": 64, "width": 75}, "augment": recipe}
     (copy.root / "params.yaml").write_text(yaml.safe_dump(params))
-    copy.run("phantom", "--films", "20", "--longest-side-px", "120")
-    copy.run("build")
+    copy.run("build", "--raw", str(films))
     rows = pq.read_table(copy.root / "data/augmented/manifest.parquet", columns=["copy", "window_low"]).to_pylist()
     drawn = [row["window_low"] for row in rows if row["copy"] > 0]
     assert all(0 <= low < 0.2 for low in drawn)
@@ -98,9 +108,8 @@ def test_the_network_can_be_named_and_has_the_weights_it_should(copy: Copy) -> N
 
 
 @pytest.mark.parametrize("copy", ["A stage"], indirect=True)
-def test_the_stage_has_a_command_a_block_of_dvc_and_a_section_of_the_docs(copy: Copy) -> None:
-    copy.run("phantom", "--films", "20", "--longest-side-px", "120")
-    copy.run("audit")
+def test_the_stage_has_a_command_a_block_of_dvc_and_a_section_of_the_docs(copy: Copy, films: Path) -> None:
+    copy.run("audit", "--raw", str(films))
     copy.run("split")
     copy.run("tally")
     lines = (copy.root / "reports/tally.csv").read_text().splitlines()

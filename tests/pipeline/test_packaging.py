@@ -116,6 +116,14 @@ def test_what_is_installed_draws_phantoms_and_audits_them(installed: Path, tmp_p
     assert (tmp_path / "reports/audit.html").stat().st_size > 10_000  # the templates came along
 
 
+@pytest.mark.parametrize("name", ["python3.11", "python3.12", "python3.13"])
+def test_every_python_that_is_promised_compiles_every_module(name: str, sources: Path) -> None:
+    python = shutil.which(name)
+    if python is None or subprocess.run([python, "--version"], check=False, capture_output=True).returncode != 0:
+        pytest.skip(f"no {name} on this machine")
+    _output([python, "-W", "error", "-m", "compileall", "-q", "-f", *PACKAGES], sources)
+
+
 def _output(command: list[str], folder: Path) -> str:
     hidden = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}

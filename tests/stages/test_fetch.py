@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -120,6 +121,16 @@ def test_an_archive_that_was_cut_off_by_a_server_that_tells_no_size_is_found_dam
     assert result.exit_code == 1
     assert "damaged" in result.output
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_an_archive_whose_films_have_no_room_is_kept_and_that_is_said(
+    tmp_path: Path, shelf: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "disk_usage", lambda _folder: SimpleNamespace(free=0))
+    result = run(tmp_path, shelf.url)
+    assert result.exit_code == 1
+    assert "0 MB free; expected room for films of 0 MB; mend that and run the same command again" in result.output
+    assert (tmp_path / "data/raw.archive").read_bytes() == ARCHIVE
 
 
 def test_an_archive_is_not_asked_for_again_where_only_its_films_found_no_room(
