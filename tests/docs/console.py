@@ -126,9 +126,10 @@ def _shape(text: str, numbers_vary: bool) -> str:  # noqa: FBT001 - told by its 
 
 
 def rewritten(text: str, ran: list[Ran]) -> str:
-    """Return a page with the outputs that were printed in place of those that it stated."""
+    """Return a page with what was printed in place of what it stated, but where dots stand for lines."""
     for each in ran:
-        if each.stated is not None and not each.agrees and "..." not in each.stated.text:
+        dotted = each.stated is not None and re.search(r"^ *\.\.\.$", each.stated.text, re.MULTILINE)
+        if each.stated is not None and not dotted and "not compared" not in each.block.remarks:
             text = text.replace(f"```text\n{each.stated.text}```", f"```text\n{each.printed}```", 1)
     return text
 
