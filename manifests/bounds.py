@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.checks import ManifestError
+from manifests.places import AnyPath, at_hand
 
 MOST_FOOTER_BYTES = 16_000_000  # ours have some thousands
 FLOOR = 64_000_000  # bytes that any manifest may unfold to
@@ -23,16 +23,17 @@ FLOOR_ROWS = 100_000  # rows that any manifest may have, beside one for each of 
 MAGIC = b"PAR1"
 
 
-def refuse_vast_footer(path: Path) -> None:
+def refuse_vast_footer(path: AnyPath) -> None:
     """Refuse a file whose footer would take more memory than any manifest's.
 
     Raises:
         ManifestError: where it has more than MOST_FOOTER_BYTES; whatever else is wrong is Parquet's to say.
         OSError: where the file cannot be read.
     """
-    if not path.is_file():  # reading a pipe would wait for ever
+    local = at_hand(path)
+    if not local.is_file():  # reading a pipe would wait for ever
         raise ManifestError(f"{path}: is no plain file; run the stage that writes it again")
-    with path.open("rb") as file:
+    with local.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - 8))
         tail = file.read(8)
@@ -42,17 +43,18 @@ def refuse_vast_footer(path: Path) -> None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
+def opened(path: AnyPath) -> Iterator[pq.ParquetFile]:
     """Yield the Parquet file at `path`, which says of itself that it unfolds within bounds; texts as dictionaries.
 
     Raises:
         ManifestError: where it says that it unfolds beyond them.
     """
     refuse_vast_footer(path)
-    schema = pq.read_schema(path)
+    local = at_hand(path)
+    schema = pq.read_schema(local)
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
-        size = path.stat().st_size
+    with pq.ParquetFile(local, read_dictionary=texts) as file:
+        size = local.stat().st_size
         if file.metadata.num_rows > (most := FLOOR_ROWS + size):
             raise ManifestError(
                 f"{path}: {size:,} bytes hold {file.metadata.num_rows:,} rows; expected {most:,} at most"
@@ -62,13 +64,13 @@ def opened(path: Path) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def columns(path: Path, names: Sequence[str]) -> Iterator[pa.Array]:
+def columns(path: AnyPath, names: Sequence[str]) -> Iterator[pa.Array]:
     """Yield some columns of the Parquet file at `path`, each whole, texts plain; one at a time is in memory twice.
 
     Raises:
         ManifestError: where the file says that it unfolds beyond bounds, or the texts of its columns so far do.
     """
-    size, texts = path.stat().st_size, 0
+    size, texts = at_hand(path).stat().st_size, 0
     with opened(path) as file:
         for name in names:
             column = file.read(columns=[name], use_threads=False).column(0)
@@ -88,7 +90,7 @@ def _text_bytes(column: pa.ChunkedArray) -> int:
     )
 
 
-def _refuse_beyond(unfolded_bytes: int, size: int, path: Path) -> None:
+def _refuse_beyond(unfolded_bytes: int, size: int, path: AnyPath) -> None:
     if unfolded_bytes > (most := FLOOR + RATIO * size):
         raise ManifestError(
             f"{path}: {size:,} bytes unfold to {unfolded_bytes:,}; expected {most:,} at most; no stage wrote it"

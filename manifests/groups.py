@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from manifests.columns import Schema
+from manifests.places import AnyPath
 
 ROWS_PER_GROUP = 1 << 15  # 8 MB of rows: the parent writes them while workers make the next
 
 
-def row_groups(tables: Iterable[pa.Table], schema: Schema[Any], path: Path) -> Iterator[pa.Table]:
+def row_groups(tables: Iterable[pa.Table], schema: Schema[Any], path: AnyPath) -> Iterator[pa.Table]:
     """Yield checked tables of ROWS_PER_GROUP rows and at last of what is left, each column in one piece."""
     pending: dict[str, list[pa.Array]] = {name: [] for name in schema.arrow.names}
     rows = 0

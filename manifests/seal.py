@@ -11,8 +11,12 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath, at_hand
 
 SEAL_KEY = b"cxr_pipeline_seal"
 MARK = b"seal-sha256:"
@@ -21,6 +25,7 @@ BLANK = b"0" * DIGITS
 UNSEALED: Mapping[bytes, bytes] = {SEAL_KEY: MARK + BLANK}  # metadata of a file that `seal` will seal
 CHUNK = 1 << 20
 MAGIC = b"PAR1"
+TAIL_BYTES = 1 << 16  # of an object, asked for first: a footer that is longer takes another request
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +61,34 @@ def seal(path: Path) -> str:
     return found
 
 
-def examine(path: Path) -> Seal:
+def examine(path: AnyPath) -> Seal:
     """Read all of a file once and return its seal.
 
     Raises:
         OSError: where the file cannot be read.
     """
-    with path.open("rb") as file:
+    with at_hand(path).open("rb") as file:
         position = _position(file)
         claimed = None if position is None else _claimed(file, position)
         found, sha256 = _digests(file, position)
         return Seal(claimed, found, sha256, file.tell())
 
 
-def claimed_by(path: Path) -> str | None:
+def claimed_by(path: AnyPath) -> str | None:
     """Return the digest that a file holds, reading its footer alone."""
-    with path.open("rb") as file:
+    with BytesIO(_tail(path)) if isinstance(path, ObjectPath) else path.open("rb") as file:
         position = _position(file)
         return None if position is None else _claimed(file, position)
 
 
-def is_whole(path: Path) -> bool:
+def _tail(path: ObjectPath) -> bytes:
+    """Return an object's last bytes, its footer among them."""
+    tail = path.last_bytes(TAIL_BYTES)
+    needed = int.from_bytes(tail[-8:-4], "little") + 8 + len(MAGIC)
+    return tail if needed <= len(tail) or tail[-4:] != MAGIC else path.last_bytes(needed)
+
+
+def is_whole(path: AnyPath) -> bool:
     """Return whether a file can be read and its bytes are those that were sealed."""
     try:
         return examine(path).whole

@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 
 from manifests.checks import ManifestError
 from manifests.columns import Schema
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath, at_hand, pinned
 from manifests.rows import ImageRow
 from manifests.seal import UNSEALED, is_whole, seal
 from manifests.store import MANIFEST, flush, write_bytes, written_aside
@@ -97,12 +99,12 @@ class ImageFolder:
             lost can be made again from its shards alone.
     """
 
-    path: Path
+    path: AnyPath
     layout: str
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def manifest(self) -> Path:
+    def manifest(self) -> AnyPath:
         """The manifest's path."""
         return self.path / MANIFEST
 
@@ -160,10 +162,13 @@ class ImageFolder:
         whole, so that a shard which exists is right; one that a disk has spoilt breaks its seal and is written again.
         """
         path = self.path / SHARDS / shard
-        if self.layout == "folder" or not is_whole(path):
+        if self.layout == "folder":
             return None
         try:
-            table = pq.read_table(path, columns=schema.arrow.names)
+            with pinned(path):
+                if not is_whole(path):
+                    return None
+                table = pq.read_table(at_hand(path), columns=schema.arrow.names)
             return table.replace_schema_metadata(None).cast(schema.arrow)
         except (OSError, ValueError, pa.ArrowException):  # cast: a file of that name with other columns
             return None
@@ -173,12 +178,14 @@ class ImageFolder:
         path = self.path / SHARDS / shard
         if not is_whole(path):
             return None
-        recipe: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(RECIPE_KEY, b"{}"))
+        recipe: dict[str, Any] = json.loads((pq.read_schema(at_hand(path)).metadata or {}).get(RECIPE_KEY, b"{}"))
         return recipe or None
 
-    def shards_on_disk(self) -> dict[str, int]:
-        """Return each shard's file number (inode), by its name: a shard that is written anew gets another."""
+    def shards_on_disk(self) -> dict[str, int | str]:
+        """Return each shard's file number (inode) or tag, by its name: a shard that is written anew gets another."""
         folder = self.path / SHARDS
+        if isinstance(folder, ObjectPath):
+            return {name: told.tag for name, told in folder.under()}
         if not folder.is_dir():
             return {}
         with os.scandir(folder) as entries:
@@ -205,7 +212,7 @@ class ImageFolder:
     def _read_shard(self, shard: str, rows: Sequence[Place]) -> Iterator[tuple[Place, bytes]]:
         path = self.path / SHARDS / shard
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(at_hand(path)) as file:
                 sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
                 ends = list(accumulate(sizes))
                 for group, of_group in groupby(rows, lambda row: bisect_right(ends, int(row.index or 0))):
@@ -223,6 +230,11 @@ class ImageFolder:
             keep: POSIX paths under the folder: shards, or image files.
         """
         kept = pa.chunked_array([*keep.cast(pa.binary()).chunks, pa.array([MANIFEST.encode()])], pa.binary())
+        if isinstance(self.path, ObjectPath):
+            there = pa.array([name.encode() for name, _ in self.path.under()], pa.binary())
+            doomed = [name.decode() for name in there.filter(pc.invert(pc.is_in(there, value_set=kept))).to_pylist()]
+            self.path.remove(doomed)
+            return len(doomed)
         found = _under(self.path)
         others: list[bytes] = []
         folders: list[str] = []

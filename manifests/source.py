@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath
 from manifests.rows import Status
 
 MAX_FILE_BYTES = 300_000_000  # three bytes for each of the most pixels that are decoded (films/decode.py)
+MISSING = "the labels CSV lists the file, the raw folder does not hold it"
 LONGEST_CALL = 4000  # bytes of path that a system call takes, some less than Linux's 4,096
 
 
@@ -25,12 +28,14 @@ class SourceError(Exception):
         self.file_bytes = file_bytes
 
 
-def read(file: Path) -> bytes:
+def read(file: AnyPath) -> bytes:
     """Return a file's bytes: at most MAX_FILE_BYTES, and without waiting for whoever fills a pipe.
 
     Raises:
         SourceError: where there is no file, no plain file, one that may not be read, or a larger one.
     """
+    if isinstance(file, ObjectPath):
+        return _read_object(file)
     try:
         with _reached(str(file)) as (name, folder):
             _refuse_all_but_files(os.stat(name, dir_fd=folder))  # first: opening a device may do something already
@@ -45,6 +50,20 @@ def read(file: Path) -> bytes:
     except ValueError as error:
         raise SourceError("unreadable", f"{error}; no file has such a name") from error
     size = max(status.st_size, len(data))
+    if size > MAX_FILE_BYTES:
+        raise SourceError("too_large", f"found {size} bytes; expected at most {MAX_FILE_BYTES}", size)
+    return data
+
+
+def _read_object(file: ObjectPath) -> bytes:
+    """Return an object's bytes, by one request where they are not too many."""
+    try:
+        data = file.read_bytes(at_most=MAX_FILE_BYTES + 1)
+        size = len(data) if len(data) <= MAX_FILE_BYTES else file.stat().st_size
+    except FileNotFoundError as error:
+        raise SourceError("missing", MISSING) from error
+    except OSError as error:
+        raise SourceError("unreadable", f"{type(error).__name__}: {error.strerror}") from error
     if size > MAX_FILE_BYTES:
         raise SourceError("too_large", f"found {size} bytes; expected at most {MAX_FILE_BYTES}", size)
     return data
@@ -67,7 +86,7 @@ def _refuse_all_but_files(status: os.stat_result) -> None:
 def _absent(file: Path) -> SourceError:
     if os.path.islink(file):  # noqa: PTH114 - Path.is_link raises on a path that is too long
         return SourceError("unreadable", "found a link to nothing; expected a file")
-    return SourceError("missing", "the labels CSV lists the file, the raw folder does not hold it")
+    return SourceError("missing", MISSING)
 
 
 @contextmanager
@@ -116,13 +135,16 @@ class _Folders:
         return bool(self.own or self.links)
 
 
-def walk(raw: Path) -> Iterator[str]:
+def walk(raw: AnyPath) -> Iterator[str]:
     """Yield the POSIX path of every file under a folder, and of every folder in it that is not entered.
 
     Linked folders are followed, since data sets are often made of links, but each folder is entered once, and by
     its own name where it has one under `raw`. Not entered are folders that cannot be listed, and links to a folder
     that holds `raw`: whoever follows one of those reads the whole disk.
     """
+    if isinstance(raw, ObjectPath):
+        yield from (name for name, _ in raw.under())
+        return
     above = {_identity(folder.stat()) for folder in raw.resolve().parents}
     seen: set[tuple[int, int]] = set()
     folders = _Folders(own=[""])

@@ -22,6 +22,8 @@ from manifests import bounds
 from manifests.checks import ManifestError
 from manifests.columns import Schema
 from manifests.groups import ROWS_PER_GROUP, row_groups
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath, at_hand, pinned, put_when_done
 from manifests.seal import UNSEALED, seal
 
 Row = TypeVar("Row")
@@ -66,10 +68,11 @@ class Footer:
 
 
 @contextmanager
-def written_aside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
+def written_aside(path: AnyPath, *, flushed: bool = True) -> Iterator[Path]:
     """Yield a path beside `path`; on success its bytes are flushed and it takes the name of `path`.
 
-    A reader sees the old file or the new one, never a part: rename is atomic within a folder.
+    A reader sees the old file or the new one, never a part: rename is atomic within a folder. An object is written
+    on this machine and put into its store at the end, which is atomic too.
 
     Args:
         path: where the file shall lie.
@@ -78,6 +81,10 @@ def written_aside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
     Raises:
         OSError: where the disk is full or the folder may not be written; it names `path`, as Arrow's own does not.
     """
+    if isinstance(path, ObjectPath):
+        with put_when_done(path) as aside:
+            yield aside
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -93,17 +100,22 @@ def written_aside(path: Path, *, flushed: bool = True) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-def flush(path: Path) -> None:
-    """Wait until the disk has a file's bytes: after a loss of power they are there."""
+def flush(path: AnyPath) -> None:
+    """Wait until the disk has a file's bytes: after a loss of power they are there. A store has an object's at once."""
+    if isinstance(path, ObjectPath):
+        return
     with path.open("rb") as written:
         os.fsync(written.fileno())
 
 
-def remove_partials(path: Path) -> None:
-    """Delete what killed runs left unfinished at or under a path that runs write: files, and folders of them.
+def remove_partials(path: AnyPath) -> None:
+    """Delete what killed runs left unfinished at or under a path that runs write: files, and folders of them; uploads.
 
     Only for whoever holds the root's lock: to a run that lives, its unfinished files are no rubbish.
     """
+    if isinstance(path, ObjectPath):
+        path.abort_uploads()
+        return
     if path.is_dir():
         found = [Path(under, name) for under, folders, files in os.walk(path) for name in (*folders, *files)]
     else:
@@ -115,25 +127,25 @@ def remove_partials(path: Path) -> None:
             unfinished.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: AnyPath, data: bytes) -> None:
     """Put `data` at `path`, whole or not at all."""
     with written_aside(path) as aside:
         aside.write_bytes(data)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: AnyPath, value: Any) -> None:
     """Put `value` at `path` as indented JSON; NaN is refused, since no JSON reader knows it."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     write_bytes(path, (text + "\n").encode())
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: AnyPath) -> str:
     """Return the sha256 of a file's bytes, hex."""
-    with path.open("rb") as file:
+    with at_hand(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write(rows: Sequence[Row] | pa.Table, schema: Schema[Row], path: Path, footer: Footer) -> None:
+def write(rows: Sequence[Row] | pa.Table, schema: Schema[Row], path: AnyPath, footer: Footer) -> None:
     """Write rows, or a table of their columns, as the manifest at `path`.
 
     Raises:
@@ -142,7 +154,7 @@ def write(rows: Sequence[Row] | pa.Table, schema: Schema[Row], path: Path, foote
     write_tables([rows if isinstance(rows, pa.Table) else schema.table(rows)], schema, path, lambda: footer)
 
 
-def write_tables(tables: Iterable[pa.Table], schema: Schema[Any], path: Path, footer: Callable[[], Footer]) -> None:
+def write_tables(tables: Iterable[pa.Table], schema: Schema[Any], path: AnyPath, footer: Callable[[], Footer]) -> None:
     """Write tables of rows, one after the other, as the manifest at `path`: memory holds a row group and no more.
 
     How the rows are divided among the tables leaves no trace in the file.
@@ -172,26 +184,27 @@ def _told(footer: Footer, schema: Schema[Any]) -> bytes:
     return json.dumps(stamped, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 
-def read_table(schema: Schema[Row], path: Path) -> pa.Table:
+def read_table(schema: Schema[Row], path: AnyPath) -> pa.Table:
     """Return the manifest at `path` as a checked Arrow table: the columns that are asked for, in one piece each.
 
     Raises:
         ManifestError: where the file is missing, is no manifest of this schema, or breaks it.
     """
-    footer = read_footer(path)
-    require(footer, schema, path)
-    schema.only().check_columns(pq.read_schema(path), where=str(path))  # before a column is read
-    try:
-        columns = [*bounds.columns(path, schema.arrow.names)]
-    except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
+    with _there(path):
+        footer = read_footer(path)
+        require(footer, schema, path)
+        schema.only().check_columns(pq.read_schema(at_hand(path)), where=str(path))  # before a column is read
+        try:
+            columns = [*bounds.columns(path, schema.arrow.names)]
+        except (pa.ArrowException, OSError) as error:
+            raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
     table = pa.Table.from_arrays(columns, schema=schema.arrow)
     schema.check(table, where=str(path))
     _refuse_unknown_classes(table, footer, path)
     return table
 
 
-def require(footer: Footer, schema: Schema[Any], path: Path) -> None:
+def require(footer: Footer, schema: Schema[Any], path: AnyPath) -> None:
     """Refuse a manifest of another schema, or of another version of it.
 
     Raises:
@@ -204,7 +217,7 @@ def require(footer: Footer, schema: Schema[Any], path: Path) -> None:
         )
 
 
-def _refuse_unknown_classes(table: pa.Table, footer: Footer, path: Path) -> None:
+def _refuse_unknown_classes(table: pa.Table, footer: Footer, path: AnyPath) -> None:
     """Refuse a `label_index` that is none of the footer's classes: whoever looks it up would fail, or learn wrong."""
     classes = footer.facts.get("classes")
     if classes is None or "label_index" not in table.schema.names:
@@ -216,7 +229,7 @@ def _refuse_unknown_classes(table: pa.Table, footer: Footer, path: Path) -> None
         )
 
 
-def read(schema: Schema[Row], path: Path) -> list[Row]:
+def read(schema: Schema[Row], path: AnyPath) -> list[Row]:
     """Return the rows of the manifest at `path`.
 
     Raises:
@@ -225,19 +238,34 @@ def read(schema: Schema[Row], path: Path) -> list[Row]:
     return schema.rows(read_table(schema, path))
 
 
-def read_footer(path: Path) -> Footer:
+@contextmanager
+def _there(path: AnyPath) -> Iterator[None]:
+    """Read all that is read of a manifest within from one copy, where it is an object.
+
+    Raises:
+        ManifestError: where it is missing.
+    """
+    try:
+        with pinned(path):
+            yield
+    except FileNotFoundError as error:
+        raise ManifestError(f"{path}: not found; run the stage that writes it first") from error
+
+
+def read_footer(path: AnyPath) -> Footer:
     """Return what the manifest at `path` says of itself.
 
     Raises:
         ManifestError: where the file is missing, is not Parquet, or has a footer of another kind.
     """
-    if not path.exists():
-        raise ManifestError(f"{path}: not found; run the stage that writes it first")
-    try:
-        bounds.refuse_vast_footer(path)
-        metadata = pq.read_metadata(path).metadata or {}
-    except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"{path}: not a Parquet file ({error}); run the stage that writes it again") from error
+    with _there(path):
+        if not at_hand(path).exists():
+            raise ManifestError(f"{path}: not found; run the stage that writes it first")
+        try:
+            bounds.refuse_vast_footer(path)
+            metadata = pq.read_metadata(at_hand(path)).metadata or {}
+        except (pa.ArrowException, OSError) as error:
+            raise ManifestError(f"{path}: not a Parquet file ({error}); run the stage that writes it again") from error
     try:
         footer = Footer(**json.loads(metadata.get(FOOTER_KEY, b"{}")))
         _refuse_odd(footer)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from manifests import seal, source, store
 from manifests.checks import ManifestError
 from manifests.columns import Schema
+from manifests.places import AnyPath, at_hand, fetched, files_in
 from manifests.shards import IMAGE, SHARDS
 
 Kind = Literal["raw", "manifest", "other", "shard", "image", "extra"]
@@ -80,10 +81,11 @@ class FileClaim:
     sha256: str
 
 
-def check_manifest(path: Path, where: str) -> seal.Seal | Finding:
+def check_manifest(path: AnyPath, where: str) -> seal.Seal | Finding:
     """Return a manifest's seal, or what is wrong with its bytes: it must be there, and its seal unbroken."""
     try:
-        found = seal.examine(path)
+        with fetched(path) as file:
+            found = seal.examine(file)
     except FileNotFoundError:
         return Finding("manifest", where, "missing", "the manifest")
     except OSError as error:
@@ -97,7 +99,7 @@ def _broken(found: seal.Seal) -> str:
     return f"bytes were changed: its seal says {found.claimed[:12]}, the bytes say {found.found[:12]}"
 
 
-def tables_of(schema: Schema[Any], path: Path) -> Iterator[pa.Table]:
+def tables_of(schema: Schema[Any], path: AnyPath) -> Iterator[pa.Table]:
     """Yield a manifest's rows, checked, some at a time, so that a long manifest fills no memory.
 
     Raises:
@@ -105,7 +107,7 @@ def tables_of(schema: Schema[Any], path: Path) -> Iterator[pa.Table]:
     """
     store.require(store.read_footer(path), schema, path)
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(at_hand(path)) as file:
             for batch in file.iter_batches(ROWS_AT_ONCE):
                 table = pa.Table.from_batches([batch])
                 schema.check(table, where=str(path))
@@ -155,7 +157,7 @@ def rows_digest(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
-def check_shard(claim: ShardClaim, *, folder: Path, where: str, schema: Schema[Any], look: Look) -> Checked:
+def check_shard(claim: ShardClaim, *, folder: AnyPath, where: str, schema: Schema[Any], look: Look) -> Checked:
     """Read a shard, all of it, and return what differs from what the manifest claims.
 
     Args:
@@ -167,11 +169,16 @@ def check_shard(claim: ShardClaim, *, folder: Path, where: str, schema: Schema[A
     """
     path, place = folder / SHARDS / claim.name, f"{where}/{SHARDS}/{claim.name}"
     try:
-        sealed = seal.examine(path)
+        with fetched(path) as file:
+            return _check_shard(file, claim, place=place, schema=schema, look=look)
     except FileNotFoundError:
         return Checked((Finding("shard", place, "missing", f"a shard of {claim.rows:,} images"),))
     except OSError as error:
         return Checked((Finding("shard", place, f"cannot be read ({error.strerror})", "a shard"),))
+
+
+def _check_shard(file: Path, claim: ShardClaim, *, place: str, schema: Schema[Any], look: Look) -> Checked:
+    sealed = seal.examine(file)
     if not sealed.whole:
         finding = Finding("shard", place, _broken(sealed), "the bytes that its seal was made of")
         return Checked((finding,), files=1, size=sealed.size)
@@ -180,7 +187,7 @@ def check_shard(claim: ShardClaim, *, folder: Path, where: str, schema: Schema[A
         told = f"seal {claim.seal[:12]}, as the manifest's footer says" if claim.seal else "a seal in the footer"
         findings.append(Finding("shard", place, f"a whole shard, but another one (seal {sealed.found[:12]})", told))
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(file)
     except (OSError, pa.ArrowInvalid) as error:  # a shard that was sealed so
         finding = Finding("shard", place, f"no shard ({error})", f"a shard of {claim.rows:,} images")
         return Checked((*findings, finding), files=1, size=sealed.size)
@@ -211,7 +218,7 @@ def _shard_problem(table: pa.Table, claim: ShardClaim, schema: Schema[Any], look
     return None
 
 
-def check_files(claims: Sequence[FileClaim], *, folder: Path, where: str, kind: Kind, look: Look | None) -> Checked:
+def check_files(claims: Sequence[FileClaim], *, folder: AnyPath, where: str, kind: Kind, look: Look | None) -> Checked:
     """Read files and return what differs from what their rows claim; `look` judges an encoded image."""
     findings, files, size = [], 0, 0
     for claim in claims:
@@ -232,7 +239,7 @@ def check_files(claims: Sequence[FileClaim], *, folder: Path, where: str, kind: 
     return Checked(tuple(findings), files=files, images=files if look is not None else 0, size=size)
 
 
-def extra_files(folder: Path, claimed: set[str], where: str) -> list[Finding]:
+def extra_files(folder: AnyPath, claimed: set[str], where: str) -> list[Finding]:
     """Return the files under a folder that no row claims.
 
     Args:
@@ -240,8 +247,7 @@ def extra_files(folder: Path, claimed: set[str], where: str) -> list[Finding]:
         claimed: POSIX paths under it that belong there.
         where: the folder, under the root, for the findings.
     """
-    inside = sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink())
-    found = [path.relative_to(folder).as_posix() for path in inside]
+    found = sorted(files_in(folder), key=lambda name: name.split("/"))
     return [_extra(name, where) for name in found if name not in claimed and not name.endswith(".gitignore")]
 
 

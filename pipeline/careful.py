@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from pipeline.watched import Died, Done, Watched
+from pipeline.watched import Died, Done
 from stages.contract import CxrError, Failure, Retry
 
 Job = TypeVar("Job")
@@ -17,6 +17,16 @@ CONTROLS = 3  # jobs of other films that then tell whether it is the machine
 ATTEMPTS = 3  # how often a process may die under a job though no film of it does so alone
 
 
+class Asked(Protocol):
+    """A process that does one job after another; a new one is started where there is none."""
+
+    def ask(self, work: Callable[[Job], Result], job: Job) -> Done[Result] | Died:
+        """Return what comes of a job, or how the process ended; what the work raised is raised."""
+
+    def end(self) -> object:
+        """End the process."""
+
+
 @dataclass(slots=True)
 class Careful(Generic[Job, Result]):
     """Does jobs one at a time; a film that ends its process twice, the second time alone, is left out by name.
@@ -25,18 +35,14 @@ class Careful(Generic[Job, Result]):
         work: what is done to a job.
         retry: how a job goes on without a film; None where that cannot be.
         jobs: all jobs of the run: some are tried for comparison where film after film ends its process.
-        film_timeout_s: how long a film may take; 0 for ever.
+        process: what does them, one after the other: a process that tells how it ended.
     """
 
     work: Callable[[Job], Result]
     retry: Retry[Job] | None
     jobs: Sequence[Job]
-    film_timeout_s: float
+    process: Asked
     _blamed: int = field(default=0, init=False)
-    _process: Watched = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._process = Watched(self.film_timeout_s)
 
     def __call__(self, jobs: Iterable[tuple[int, Job]]) -> Iterator[tuple[int, Result]]:
         """Yield each job's number and result.
@@ -46,15 +52,20 @@ class Careful(Generic[Job, Result]):
         """
         try:
             for index, job in jobs:
-                yield index, self._result(job)
+                yield index, self.result(job)
         finally:
-            self._process.end()
+            self.process.end()
 
-    def _result(self, job: Job) -> Result:
+    def result(self, job: Job) -> Result:
+        """Return what comes of a job.
+
+        Raises:
+            CxrError: as above.
+        """
         failures: dict[str, Failure] = {}
         attempts = 0
         while True:
-            answer = self._process.ask(self.work, self.retry.without(job, failures) if self.retry and failures else job)
+            answer = self.process.ask(self.work, self.retry.without(job, failures) if self.retry and failures else job)
             if isinstance(answer, Done):
                 self._blamed = 0 if answer.any_film else self._blamed
                 return answer.result
@@ -75,8 +86,8 @@ class Careful(Generic[Job, Result]):
         return alone.failure if isinstance(alone, Died) and alone.film == died.film else None
 
     def _in_a_fresh_process(self, job: Job) -> Done[Result] | Died:
-        self._process.end()
-        return self._process.ask(self.work, job)
+        self.process.end()
+        return self.process.ask(self.work, job)
 
     def _doubt(self, job: Job, died: Died) -> None:
         """Ask whether it is the machine and not the films, once film after film has been blamed.

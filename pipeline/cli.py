@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,11 @@ from pipeline.options import common_options
 from pipeline.ranks import Processes, ranks
 
 if TYPE_CHECKING:
+    from manifests.places import AnyPath
     from pipeline.params import Scalar
     from stages.contract import Machine, Report, Stage, Track
+
+LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "joblib", "torch", "torchvision")
 
 
 class Catalogue(click.Group):
@@ -33,6 +37,19 @@ class Catalogue(click.Group):
         entry = next((entry for entry in COMMANDS if entry.name == cmd_name), None)
         return None if entry is None else _command(entry)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that was named; of a name that is none, tell the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches  # noqa: PLC0415 - for whoever mistypes
+
+            near = get_close_matches(args[0], self.list_commands(ctx), n=1)
+            told = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"{error.message}{told}", ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by the catalogue's summaries, so that help loads no stage."""
         for title, entries in (("Stages, in the order of `dvc repro`", STAGES), ("Tools", TOOLS)):
@@ -40,12 +57,29 @@ class Catalogue(click.Group):
                 formatter.write_dl([(entry.name, entry.summary) for entry in entries])
 
 
+def _tell_versions(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
+    """Print the version of the tool, and of Python and the libraries that it runs on here, and end."""
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"cxr-pipeline, version {version('cxr-pipeline')}")
+        click.echo(f"Python {'.'.join(map(str, sys.version_info[:3]))}")
+        for name in LIBRARIES:
+            click.echo(f"{name} {version(name)}")
+        ctx.exit()
+
+
 @click.group(
     cls=Catalogue,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command has --help. Exit codes: 0 done, 1 the run failed, 2 wrong usage or parameters.",
 )
-@click.version_option(version("cxr-pipeline"), prog_name="cxr-pipeline")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_tell_versions,
+    help="Show the versions of the tool and of its libraries, and exit.",
+)
 def main() -> None:
     """Turn a folder of chest X-rays into a data set that can be trusted.
 
@@ -99,20 +133,23 @@ def _flag(scalar: Scalar) -> click.Option:
 def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
     def run(**options: Any) -> None:
         from manifests.checks import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
+        from manifests.objects import StoreError  # noqa: PLC0415 - not needed for help
         from pipeline.console import shown  # noqa: PLC0415 - not needed for help
         from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic, as above
+        from pipeline.printed import print_json, print_report, set_aside  # noqa: PLC0415 - not needed for help
         from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic, as above
 
         root = options["root"]
         started = time.perf_counter()
         try:
             flags = {name: options[name] for name in names}
-            sections = read_file(options["params_file"], root)
-            params = resolve(stage, sections, flags)
-            report = _run(stage, params, sections, options)
+            with _stores_at_hand(root, options.get("raw")):
+                sections = read_file(options["params_file"], root)
+                params = resolve(stage, sections, flags)
+                report = _run(stage, params, sections, options)
         except ParamsError as error:
             raise click.UsageError(shown(str(error))) from error
-        except (CxrError, ManifestError) as error:
+        except (CxrError, ManifestError, StoreError) as error:
             raise click.ClickException(shown(f"{stage.name}: {error}")) from error
         except BrokenPipeError:  # whoever reads the results has seen enough
             raise
@@ -121,13 +158,27 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
             raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
         if _processes(stage).rank == 0:
             rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
-            _print(stage.name, report, time.perf_counter() - started, err=rows_alone)
+            tell = print_json if options["json"] else print_report
+            tell(stage.name, report, time.perf_counter() - started, err=rows_alone)
         if report.failed:
             raise click.ClickException(f"{stage.name}: {report.verdict}")
         if options["strict"] and report.set_aside:
-            raise click.ClickException(f"{stage.name}: --strict, and {_set_aside(report)}")
+            raise click.ClickException(f"{stage.name}: --strict, and {set_aside(report)}")
 
     return run
+
+
+@contextmanager
+def _stores_at_hand(*folders: AnyPath | None) -> Iterator[None]:
+    """Reach the object stores that a command works on, and keep copies of what it reads there as long as it runs."""
+    from manifests.objects import ObjectPath  # noqa: PLC0415 - not needed for help
+    from manifests.places import cache_of_run  # noqa: PLC0415 - as above
+
+    stores = [folder for folder in folders if isinstance(folder, ObjectPath)]
+    with cache_of_run() if stores else nullcontext():
+        for folder in stores:
+            folder.reach()
+        yield
 
 
 def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any]], options: dict[str, Any]) -> Report:
@@ -156,7 +207,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
         if told.acquire(blocking=False):
             click.echo(f"Error: {shown(words)}", err=True)
 
-    with locked(options["root"], f"cxr-pipeline {stage.name}"):
+    with locked(options["root"], f"cxr-pipeline {stage.name}", lambda text: click.echo(f"Warning: {text}", err=True)):
         try:
             with stoppable(tell):
                 _remove_partials(stage, options["root"])
@@ -185,11 +236,22 @@ def _writes(stage: Stage[Any], params: Any, options: dict[str, Any]) -> bool:
     return bool(stage.writes) and asked and (options["root"].is_dir() or not reads_there)
 
 
-def _remove_partials(stage: Stage[Any], root: Path) -> None:
+def _remove_partials(stage: Stage[Any], root: AnyPath) -> None:
     from manifests import store  # noqa: PLC0415 - pyarrow: `--help` does without
+    from pipeline.backends.terms import remove_probes  # noqa: PLC0415 - as above
 
-    for path in stage.writes:
-        store.remove_partials(root / path)
+    # a store is asked once: nobody else writes under the root
+    for path in {root / path for path in stage.writes} if isinstance(root, Path) else {root}:
+        store.remove_partials(path)
+    if isinstance(root, Path):
+        remove_probes(root)
+
+
+def _folders(root: AnyPath, raw: AnyPath | None) -> tuple[Path, ...]:
+    """Return the folders of this machine that a cluster's workers must see, the root first."""
+    if not isinstance(root, Path):  # nothing may be laid down in a raw folder for workers to find
+        return ()
+    return (root, raw) if isinstance(raw, Path) else (root,)
 
 
 def _processes(stage: Stage[Any]) -> Processes:
@@ -200,6 +262,7 @@ def _processes(stage: Stage[Any]) -> Processes:
 def _machine(
     stage: Stage[Any], options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]], track: Track
 ) -> Machine:
+    from pipeline.printed import write_results  # noqa: PLC0415 - not needed for help
     from pipeline.workers import Workers  # noqa: PLC0415 - joblib: not needed for help
     from stages.contract import Machine, Training  # noqa: PLC0415 - pydantic: not needed for help
 
@@ -209,6 +272,7 @@ def _machine(
         track=track,
         scheduler=options["scheduler"],
         address=options["address"],
+        folders=_folders(options["root"], options.get("raw")),
         film_timeout_s=options["film_timeout"],
     )
     processes = _processes(stage)
@@ -229,30 +293,5 @@ def _machine(
         raw=options.get("raw"),
         sections=sections,
         training=training,
-        results=_write_results,
+        results=write_results,
     )
-
-
-def _write_results(lines: bytes) -> None:
-    """Write lines of results to standard output as they are; on a terminal, names of films do nothing to it."""
-    from pipeline.console import harmless  # noqa: PLC0415 - not needed for help
-
-    click.echo(harmless(lines) if sys.stdout.isatty() else lines, nl=False)
-
-
-def _print(name: str, report: Report, elapsed_s: float, *, err: bool) -> None:
-    """Print what the user should read, and last the one line that sums up."""
-    from pipeline.console import shown  # noqa: PLC0415 - not needed for help
-
-    for line in report.lines:
-        click.echo(f"  {shown(line)}", err=err)
-    rate = f" ({report.done / elapsed_s:,.0f} {report.unit}/s)" if elapsed_s > 0 else ""
-    aside = f"; {report.verdict or (_set_aside(report) if report.set_aside else 'nothing set aside')}"
-    see = f"; see {report.written[0]}" if report.written else ""
-    click.echo(f"{name}: {report.done:,} {report.unit} in {elapsed_s:,.1f} s{rate}{aside}{see}", err=err)
-
-
-def _set_aside(report: Report) -> str:
-    total = sum(report.set_aside.values())
-    parts = ", ".join(f"{number:,} {status}" for status, number in report.set_aside.items())
-    return f"set aside {total:,}: {parts}"

@@ -1,4 +1,4 @@
-"""A folder as a flag names it."""
+"""A folder as a flag names it: of this machine, or in an object store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from manifests.objects import ObjectPath, missing_package, refusal
 
 
 class LocalFolder(click.Path):
@@ -21,3 +23,20 @@ class LocalFolder(click.Path):
         if "://" in str(value):
             self.fail(f"'{value}' is an address; expected a folder on this machine", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class Folder(click.Path):
+    """A folder on this machine, or an address in an object store."""
+
+    name = "folder or address"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the folder's path, or the address as a path."""
+        if isinstance(value, ObjectPath) or "://" not in str(value):
+            return value if isinstance(value, ObjectPath) else super().convert(value, param, ctx)
+        if problem := refusal(str(value)) or missing_package(str(value)):
+            self.fail(problem, param, ctx)
+        return ObjectPath.of(str(value))

@@ -7,12 +7,14 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TextIO
 
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath
+from pipeline.lease import Lease, leased
 from stages.contract import CxrError
 
 LOCK = ".cxr-pipeline.lock"
@@ -20,8 +22,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # some network file s
 
 
 @contextmanager
-def locked(root: Path, command: str) -> Iterator[None]:
+def locked(root: AnyPath, command: str, tell: Callable[[str], None] = lambda _text: None) -> Iterator[None]:
     """Hold the root, or refuse, naming who holds it.
+
+    A root in an object store is held by a lease (`pipeline/lease.py`), and `tell` is told where that is a weak one.
 
     The kernel's lock on an open file, and not the file, is what holds: it goes with the process, however that
     ends, and workers do not inherit it. The file stays, since deleting it would race with the next run; its text
@@ -30,6 +34,10 @@ def locked(root: Path, command: str) -> Iterator[None]:
     Raises:
         CxrError: where another run writes under the root.
     """
+    if isinstance(root, ObjectPath):
+        with leased(Lease(root / LOCK, command), tell):
+            yield
+        return
     root.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8") as file:
         if not _lock(file):

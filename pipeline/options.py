@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.folders import LocalFolder
+from pipeline.folders import Folder, LocalFolder
 
 if TYPE_CHECKING:
     from pipeline.catalog import Entry
@@ -15,17 +16,24 @@ if TYPE_CHECKING:
 
 def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
     """Return the options that a command has beside its parameters."""
-    folder = LocalFolder()
+    folder = Folder()
     raw = click.Option(
         ["--raw"],
         type=folder,
-        help="Folder of the raw films, anywhere. [default: data/raw under the root, or the audit's]",
+        metavar="FOLDER",
+        help="Folder of the raw films, anywhere, or s3://bucket/prefix. [default: data/raw under the root, or the "
+        "audit's]",
     )
     return [
         *([raw] if entry.reads_raw else []),
         *(_training_options() if trains else []),
         click.Option(
-            ["--root"], type=folder, default=Path(), show_default=True, help="Folder that every other path lies under."
+            ["--root"],
+            type=folder,
+            default=Path(),
+            show_default=True,
+            metavar="FOLDER",
+            help="Folder that every other path lies under, or s3://bucket/prefix (extra s3; docs/object-stores.md).",
         ),
         click.Option(
             ["--params", "params_file"],
@@ -37,23 +45,29 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             type=click.IntRange(0),
             default=0,
             show_default="one per core",
-            help="Workers; 0 for one per core.",
+            help="Workers; 0 for one per core. On a cluster that runs already: tasks at a time; 0 for all it can do.",
         ),
         click.Option(
             ["--backend"],
+            is_eager=True,  # --scheduler and --address look at it
             type=click.Choice(["loky", "threading", "sequential", "dask", "ray"]),
             default="loky",
             show_default=True,
-            help="What runs the workers: processes, threads, none, or a cluster (extras dask, ray).",
+            help="What runs the workers: processes, threads, none, or a cluster (extras dask, ray; docs/clusters.md).",
         ),
         click.Option(
             ["--scheduler"],
             default="",
-            show_default="workers here",
-            help="Address of the Dask scheduler (tcp://host:port).",
+            show_default="$DASK_SCHEDULER_ADDRESS, else workers here",
+            callback=partial(_of_backend, "dask"),
+            help="With --backend dask: address of the scheduler (tcp://host:port).",
         ),
         click.Option(
-            ["--address"], default="", show_default="workers here", help="Address of the Ray cluster (ray://host:port)."
+            ["--address"],
+            default="",
+            show_default="$RAY_ADDRESS, else workers here",
+            callback=partial(_of_backend, "ray"),
+            help="With --backend ray: address of the cluster (auto, host:port or ray://host:port).",
         ),
         click.Option(
             ["--film-timeout"],
@@ -61,7 +75,7 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             default=60.0,
             show_default=True,
             metavar="SECONDS",
-            help="A film that takes longer is set aside as timed_out; 0 for no limit. Worker processes alone.",
+            help="A film that takes longer is set aside as timed_out; 0 for no limit. Not for threading, sequential.",
         ),
         click.Option(
             ["--device"],
@@ -73,8 +87,17 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
         click.Option(
             ["--progress/--no-progress"], default=True, show_default=True, help="Progress bars on a terminal."
         ),
+        click.Option(["--json"], is_flag=True, help="Say what was done as one line of JSON, for programs."),
         click.Option(["--strict"], is_flag=True, help="Exit 1 where any film is set aside."),
     ]
+
+
+def _of_backend(backend: str, context: click.Context, option: click.Parameter, address: str) -> str:
+    """Return an address, and refuse one that the backend has no use for."""
+    chosen = context.params.get("backend")
+    if address and chosen != backend:
+        raise click.BadParameter(f"goes with --backend {backend}; found --backend {chosen}", context, option)
+    return address
 
 
 def _training_options() -> list[click.Option]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
+from manifests.places import AnyPath
 from pipeline.catalog import COMMANDS
 from stages.contract import Params, ParamsError, Stage
 
@@ -49,13 +50,13 @@ def scalars(params: type[Params]) -> list[Scalar]:
     return found
 
 
-def read_file(path: Path | None, root: Path) -> dict[str, dict[str, Any]]:
+def read_file(path: Path | None, root: AnyPath) -> dict[str, dict[str, Any]]:
     """Return the sections of a parameters file: the one that is named, else the root's, else none.
 
     Raises:
         ParamsError: where the file is missing though named, is no YAML mapping, or has an unknown section.
     """
-    file = path if path is not None else root / DEFAULT_FILE
+    file: AnyPath = path if path is not None else root / DEFAULT_FILE
     if path is None and not file.exists():
         return {}
     sections = _loaded(file) or {}
@@ -68,7 +69,7 @@ def read_file(path: Path | None, root: Path) -> dict[str, dict[str, Any]]:
     return {name: section or {} for name, section in sections.items()}
 
 
-def _loaded(file: Path) -> Any:
+def _loaded(file: AnyPath) -> Any:
     try:
         if file.exists() and not file.is_file():  # reading a pipe would wait for ever
             raise ParamsError(f"{file}: is no plain file; expected YAML")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import math
 import multiprocessing
 import os
 import signal
@@ -24,7 +25,12 @@ Result = TypeVar("Result")
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 LOOKS_PER_S = 4  # how often a worker looks whether its parent lives
+LOOK_S = 0.5  # how often a process's owner looks whether its answer is still wanted, where that can be known
 GRACE_S = 10.0  # the worker's own alarm goes off after the parent's, and only matters where there is no parent
+
+
+class Unwanted(Exception):  # noqa: N818 - no error: nobody waits any more
+    """The process was ended: nobody wants its answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,17 @@ class Done(Generic[Result]):
 
 @dataclass(slots=True)
 class Watched:
-    """A process that does one job after another; a new one is started where there is none."""
+    """A process that does one job after another; a new one is started where there is none.
+
+    Attributes:
+        film_timeout_s: how long a film may take; 0 for ever.
+        started_in: the folder that relative paths start from; empty for this process's own.
+        wanted: tells whether anybody still waits for an answer; None where that is so for sure.
+    """
 
     film_timeout_s: float
+    started_in: str = ""
+    wanted: Callable[[], bool] | None = None
     _process: Any = None
     _connection: Connection | None = None
 
@@ -72,6 +86,7 @@ class Watched:
         """Return what comes of a job, or how its process ended.
 
         Raises:
+            Unwanted: where nobody waits for it any more.
             Exception: what the work raised.
         """
         connection = self._started()
@@ -79,7 +94,7 @@ class Watched:
         try:
             connection.send((work, job))
             while True:
-                if not connection.poll(self.film_timeout_s or None if began else None):
+                if not self._heard(connection, self.film_timeout_s or None if began else None):
                     self.end()
                     return Died(f"{self.film_timeout_s:g} s", True, *_last_two(began))
                 kind, value = connection.recv()
@@ -93,14 +108,36 @@ class Watched:
             return Died(self.end(patience_s=1), False, *_last_two(began))
         raise value  # out here: an EOFError of the work's own is no process that died
 
+    def _heard(self, connection: Connection, limit_s: float | None) -> bool:
+        """Return whether the process says something before the limit.
+
+        Raises:
+            Unwanted: where nobody waits for it any more.
+        """
+        if self.wanted is None:
+            return connection.poll(limit_s)
+        deadline = math.inf if limit_s is None else time.monotonic() + limit_s
+        while not connection.poll(max(0.0, min(LOOK_S, deadline - time.monotonic()))):
+            if not self.wanted():
+                self.end()
+                raise Unwanted
+            if time.monotonic() >= deadline:
+                return False
+        return True
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+        return self._process is not None
+
     def _started(self) -> Connection:
         if self._connection is None:
             ours, theirs = multiprocessing.Pipe()
-            arguments = (theirs, os.getpid(), self.film_timeout_s)
+            arguments = (theirs, os.getpid(), self.film_timeout_s, self.started_in)
             # spawn: a forked child would inherit locks that other threads hold, and the lock on the root
             process = multiprocessing.get_context("spawn").Process(target=_serve, args=arguments, daemon=True)
             resource_tracker.ensure_running()  # its start would let the keyboard go again
-            with undisturbed():
+            with undisturbed(), _with_children():
                 process.start()
             theirs.close()
             self._process, self._connection = process, ours
@@ -120,6 +157,28 @@ class Watched:
         return _how(process.exitcode)
 
 
+_starting = threading.Lock()
+
+
+@contextmanager
+def _with_children() -> Iterator[None]:
+    """Let a process have children that multiprocessing takes for somebody's child itself: a Dask nanny's worker is.
+
+    The ban keeps processes from outliving their parent, and ours look whether theirs lives (`prepare`).
+    """
+    config: dict[str, Any] = multiprocessing.current_process()._config  # type: ignore[attr-defined]  # noqa: SLF001
+    with _starting:
+        daemonic = config.get("daemon")
+        config["daemon"] = False
+        try:
+            yield
+        finally:
+            if daemonic is None:
+                del config["daemon"]
+            else:
+                config["daemon"] = daemonic
+
+
 def _last_two(began: Sequence[str]) -> tuple[str | None, str | None]:
     """Return the film that was begun last, and the one before."""
     return (began[-1] if began else None), (began[-2] if len(began) > 1 else None)
@@ -132,9 +191,12 @@ def _how(exit_code: int | None) -> str:
     return f"exit code {exit_code}"
 
 
-def _serve(connection: Connection, parent: int, film_timeout_s: float) -> None:
+def _serve(connection: Connection, parent: int, film_timeout_s: float, started_in: str) -> None:
     """Do jobs until the connection closes."""
     prepare(parent)
+    if started_in:
+        with suppress(OSError):  # not there: whoever uses a relative path was refused, absolute ones need none
+            os.chdir(started_in)
     alarm = film_timeout_s + GRACE_S if film_timeout_s else 0
     with suppress(EOFError, ConnectionError):
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -43,7 +43,10 @@ class Ahead:
         placement = place(Frame(height=image.height, width=image.width), frame=self.frame, policy=self.policy)
         framed = fit(image, placement)
         head = HEAD.pack(bytes.fromhex(film_id), image.height, image.width)
-        with (self.folder / f"{film_id[:2]}.{os.getpid()}").open("ab", buffering=0) as file:
+        with (
+            suppress(FileNotFoundError),  # this is another machine: it goes without
+            (self.folder / f"{film_id[:2]}.{os.getpid()}").open("ab", buffering=0) as file,
+        ):
             file.write(head + framed.tobytes())
         return framed, placement
 
@@ -51,6 +54,8 @@ class Ahead:
         """Return the films that were kept, by their hash, each in the frame and how it came there."""
         wanted = set(film_ids)
         starts = {film_id[:2] for film_id in wanted}
+        if not self.folder.is_dir():  # as above
+            return {}
         files = sorted(file for file in self.folder.iterdir() if file.name[:2] in starts)
         return {film_id: kept for file in files for film_id, kept in self._films_of(file, wanted)}
 

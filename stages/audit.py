@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from manifests import store
+from manifests.places import AnyPath, named_from, scratch_near
 from manifests.rows import AUDITED
 from stages import nih, paths
 from stages.auditing import census, checks, figures, pictured
@@ -118,7 +118,7 @@ class AuditParams(Params):
 
 
 def look_at_all(
-    params: AuditParams, raw: Path, machine: Machine, thumbnails: Thumbnails
+    params: AuditParams, raw: AnyPath, machine: Machine, thumbnails: Thumbnails
 ) -> tuple[pa.Table, Labels, set[str], Sample, NDArray[np.uint64]]:
     """Examine every file under the raw folder, and lay down a thumbnail of each.
 
@@ -153,7 +153,7 @@ def look_at_all(
     return pa.concat_tables(tables), labels, found, sample, sums
 
 
-def _labels(params: AuditParams, files: Sequence[str], raw: Path, key: bytes) -> Labels:
+def _labels(params: AuditParams, files: Sequence[str], raw: AnyPath, key: bytes) -> Labels:
     """Return the way to name the files: NIH's where its CSV is the one to take, else as `labels.choose` finds."""
     found = nih.labels(params.labels, files, raw, labels_csv=params.labels_csv, finding=params.finding, key=key)
     return found or choose(
@@ -175,7 +175,7 @@ def _drawn(files: Sequence[str], labels: Labels) -> set[str]:
 def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table, dict[str, Any], Sample]:
     """Examine every file under the raw folder, write the manifest, and return its rows, facts and sample."""
     raw = machine.raw or root / paths.RAW
-    with Thumbnails((root / paths.AUDIT).parent) as thumbnails:
+    with Thumbnails(scratch_near((root / paths.AUDIT).parent)) as thumbnails:
         rows, labels, found, sample, sums = look_at_all(params, raw, machine, thumbnails)
         classes = params.classes or labels.classes or tuple(sorted(found))
         rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
@@ -198,11 +198,10 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
 
 
 def _facts(
-    raw: Path, root: Root, labels: Labels, rows: pa.Table, classes: Sequence[str], threshold: Threshold
+    raw: AnyPath, root: Root, labels: Labels, rows: pa.Table, classes: Sequence[str], threshold: Threshold
 ) -> dict[str, Any]:
-    inside = raw.resolve().is_relative_to(root.resolve())
     return {
-        "raw": raw.resolve().relative_to(root.resolve()).as_posix() if inside else str(raw.resolve()),
+        "raw": named_from(root, raw),
         "classes": list(classes),
         "label_source": labels.source,
         "label_source_reason": labels.reason,

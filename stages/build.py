@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from manifests.places import scratch_near
 from stages import audit, augment, normalize, paths, split
 from stages.ahead import kept_ahead
 from stages.audit import AuditParams
@@ -36,7 +37,7 @@ def run(params: BuildParams, root: Root, machine: Machine) -> Report:
         StageError: where the audit finds more than its limits allow, and is asked to fail for it.
     """
     augment.refuse_what_cannot_be_covered(params.augment, params.normalize.frame)
-    with kept_ahead(root / paths.NORMALIZED, params.normalize.frame, params.normalize.policy) as ahead:
+    with kept_ahead(scratch_near(root / paths.NORMALIZED), params.normalize.frame, params.normalize.policy) as ahead:
         together = replace(machine, ahead=ahead)
         reports: dict[str, Report] = {}
         for stage in CHAIN:

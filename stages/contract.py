@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from manifests.places import AnyPath
 from manifests.rows import Status
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 P = TypeVar("P", bound="Params")
 
-Root = Path  # the folder that every path of `stages.paths` lies under
+Root = AnyPath  # what every path of `stages.paths` lies under: a folder, or a prefix in an object store
 
 
 class CxrError(Exception):
@@ -208,7 +209,7 @@ class Machine:
     fan_out: FanOut
     track: Track
     device: str = "auto"
-    raw: Path | None = None
+    raw: AnyPath | None = None
     ahead: Ahead | None = None
     sections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Training = Training()

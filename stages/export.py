@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from pydantic import Field
 
 from manifests import store
+from manifests.places import joined, place_of
 from manifests.rows import NORMALIZED
 from stages import paths
 from stages.contract import Machine, Params, ParamsError, Report, Root, Stage, StageError
@@ -32,10 +31,10 @@ def run(params: ExportParams, root: Root, machine: Machine) -> Report:
         raise ParamsError("export: names nothing to write; expected --onnx FILE")
     portable.require_extra()
     cpu = devices.device_for("cpu")
-    known = checkpoint.load(root / params.model, cpu)
+    known = checkpoint.load(joined(root, params.model), cpu)
     films = held_out(read_images(root, paths.NORMALIZED, NORMALIZED), params.films)
     require_fit(known, films, model=params.model)
-    data = portable.exported(known, sha256=store.file_sha256(root / params.model))
+    data = portable.exported(known, sha256=store.file_sha256(joined(root, params.model)))
     pixels = batches.resident(films.folder, films.rows, known.frame, machine.track).numpy()
     difference = np.abs(portable.answers_of(data, pixels) - prediction.probabilities(known, pixels, cpu)).max()
     if not difference <= LARGEST_DIFFERENCE:  # so that NaN is refused
@@ -43,7 +42,7 @@ def run(params: ExportParams, root: Root, machine: Machine) -> Report:
             f"{params.onnx}: not written: onnxruntime and PyTorch differ by {difference:.2g} in a probability over "
             f"{len(pixels):,} films; expected {LARGEST_DIFFERENCE:g} at most"
         )
-    store.write_bytes(Path(params.onnx), data)
+    store.write_bytes(place_of(params.onnx), data)
     return Report(
         done=len(pixels),
         unit="films",

@@ -91,8 +91,11 @@ def run(params: FetchParams, root: Root, machine: Machine) -> Report:
     """Bring an archive, compare its hash, unpack its films aside, and give them their folder.
 
     Raises:
-        StageError: where the folder holds other films, the archive cannot be had, is another than expected, or harms.
+        StageError: where the root is in an object store, the folder holds other films, or the archive cannot be had, is
+            another than expected, or harms.
     """
+    if not isinstance(root, Path):
+        raise StageError(f"{root}: is in an object store; expected a folder on this machine: fetch there, then copy it")
     folder = root / params.out
     origin = _origin_beside(folder)
     address = download.shown(params.url)
@@ -106,27 +109,14 @@ def run(params: FetchParams, root: Root, machine: Machine) -> Report:
     told.append(_compared(sha256, params, origin, target, local=local is not None))
     with _aside(folder) as aside:
         unpacked = _unpacked(target, aside, machine, local=local is not None)
-        known = _is_known(unpacked)
-        store.write_json(
-            _beside(folder),
-            asdict(
-                Origin(
-                    url=address,
-                    sha256=sha256,
-                    archive_bytes=target.stat().st_size,
-                    fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-                    films=len(unpacked.files),
-                    licence=KERMANY.licence if known else "",
-                    citation=KERMANY.citation if known else "",
-                )
-            ),
-        )
+        came = _origin(unpacked, url=address, sha256=sha256, archive_bytes=target.stat().st_size)
+        store.write_json(_beside(folder), asdict(came))
     if not local and not params.keep:
         download.discard(target)
     return Report(
         done=len(unpacked.files),
         unit="films",
-        lines=[*told, *_lines(unpacked, known=known)],
+        lines=[*told, *_lines(unpacked, known=bool(came.licence))],
         written=(params.out, _beside(PurePath(params.out)).as_posix()),
     )
 
@@ -230,9 +220,18 @@ def _origin_beside(folder: Path) -> Origin | None:
         return None
 
 
-def _is_known(unpacked: Unpacked) -> bool:
-    """Tell whether films are as many of each class as Kermany's, however they are divided into splits."""
-    return Counter(PurePath(path).parent.name for path in unpacked.files) == KERMANY.films
+def _origin(unpacked: Unpacked, *, url: str, sha256: str, archive_bytes: int) -> Origin:
+    """Return where films came from; they are Kermany's where as many of each class are, whatever their splits."""
+    known = Counter(PurePath(path).parent.name for path in unpacked.files) == KERMANY.films
+    return Origin(
+        url=url,
+        sha256=sha256,
+        archive_bytes=archive_bytes,
+        fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+        films=len(unpacked.files),
+        licence=KERMANY.licence if known else "",
+        citation=KERMANY.citation if known else "",
+    )
 
 
 def _lines(unpacked: Unpacked, *, known: bool) -> Sequence[str]:

@@ -153,7 +153,7 @@ class Published:
     sums: Counter[str] = field(default_factory=Counter)
 
 
-def kept_line(folder: ImageFolder, before: Mapping[str, int], published: Published, unit: str) -> list[str]:
+def kept_line(folder: ImageFolder, before: Mapping[str, int | str], published: Published, unit: str) -> list[str]:
     """Return a line on what an earlier run had finished; none where it had finished nothing that is still of use.
 
     Args:

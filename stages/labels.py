@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Literal, Protocol
 
+from manifests.places import AnyPath
 from stages.labels_csv import OWN_NAMES, CsvNames, read_rows
 from stages.named import SPLIT_FOLDERS, Named, delivered_split, oddity
 
@@ -189,7 +190,7 @@ def matched_group(pattern: re.Pattern[str] | None, path: str, label: str) -> str
 def choose(
     source: LabelSource,
     paths: Sequence[str],
-    raw: Path,
+    raw: AnyPath,
     *,
     labels_csv: str,
     group_pattern: str,
@@ -214,7 +215,7 @@ def choose(
     return FolderLabels(f"folder names: {why}", pattern)
 
 
-def read_csv(path: Path, pattern: re.Pattern[str] | None, called: CsvNames = OWN_NAMES) -> CsvLabels:
+def read_csv(path: AnyPath, pattern: re.Pattern[str] | None, called: CsvNames = OWN_NAMES) -> CsvLabels:
     """Return the labels of a CSV of `path,label[,group][,split]`, or of columns of other names.
 
     Raises:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from manifests.places import AnyPath, at_hand
 from stages.contract import StageError
 from stages.films import identity
 from stages.named import LONGEST_NAME, SPLIT_FOLDERS, Named, oddity
@@ -37,7 +38,7 @@ class CsvNames:
 OWN_NAMES = CsvNames()
 
 
-def read_rows(path: Path, called: CsvNames) -> tuple[dict[str, Named], bool]:
+def read_rows(path: AnyPath, called: CsvNames) -> tuple[dict[str, Named], bool]:
     """Return the films of a CSV by their paths, and whether it has a column of groups.
 
     Raises:
@@ -48,7 +49,7 @@ def read_rows(path: Path, called: CsvNames) -> tuple[dict[str, Named], bool]:
     try:
         if (size := path.stat().st_size) > LARGEST_CSV:
             raise StageError(f"{path}: has {size:,} bytes; expected at most {LARGEST_CSV:,}; is it the labels CSV?")
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with at_hand(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             reader.fieldnames = columns = _renamed(list(reader.fieldnames or []), called, path)
             rows = _csv_rows(reader, columns, path, called)
@@ -57,7 +58,7 @@ def read_rows(path: Path, called: CsvNames) -> tuple[dict[str, Named], bool]:
     return rows, "group" in columns
 
 
-def _renamed(columns: Sequence[str], called: CsvNames, path: Path) -> list[str]:
+def _renamed(columns: Sequence[str], called: CsvNames, path: AnyPath) -> list[str]:
     """Return a CSV's columns by our names for them; one that has such a name and is not meant loses it."""
     ours = {theirs: name for name, theirs in called.names.items()}
     if missing := sorted(set(ours) - set(columns)):
@@ -67,7 +68,7 @@ def _renamed(columns: Sequence[str], called: CsvNames, path: Path) -> list[str]:
     return [ours.get(name, f"not {name}" if name in called.names else name) for name in columns]
 
 
-def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: Path, called: CsvNames) -> dict[str, Named]:
+def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: AnyPath, called: CsvNames) -> dict[str, Named]:
     if not {"path", "label"} <= set(columns):
         raise StageError(f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected path,label[,group][,split]")
     rows: dict[str, Named] = {}

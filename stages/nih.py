@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
+from manifests.places import AnyPath, at_hand, names_that_fit
 from manifests.rows import DeliveredSplit
 from stages.contract import StageError
 from stages.films import identity
@@ -48,7 +49,7 @@ class NihLabels:
 
 
 def labels(
-    source: LabelSource, files: Sequence[str], raw: Path, *, labels_csv: str, finding: str, key: bytes
+    source: LabelSource, files: Sequence[str], raw: AnyPath, *, labels_csv: str, finding: str, key: bytes
 ) -> NihLabels | None:
     """Return the way to name films by NIH's CSV: where it is asked for, or where such a CSV is the one to take.
 
@@ -59,7 +60,7 @@ def labels(
         return None
     named = raw / labels_csv
     takes_named = source == "csv" or (source == "auto" and named.is_file())
-    candidates = [named] if takes_named else [named, *sorted(raw.glob(DATA_ENTRY))]
+    candidates = [named] if takes_named else [named, *(raw / name for name in names_that_fit(raw, DATA_ENTRY))]
     path = next(filter(has_form, candidates), None)
     if path is not None:
         return read(path, files, finding=finding, key=key)
@@ -68,18 +69,18 @@ def labels(
     return None
 
 
-def has_form(path: Path) -> bool:
+def has_form(path: AnyPath) -> bool:
     """Return whether a file is a CSV with NIH's columns."""
     if not path.is_file():
         return False
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with at_hand(path).open(newline="", encoding="utf-8-sig") as file:
             return {IMAGE, FINDINGS} <= set(next(csv.reader(file), []))
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
 
 
-def read(path: Path, files: Sequence[str], *, finding: str, key: bytes) -> NihLabels:
+def read(path: AnyPath, files: Sequence[str], *, finding: str, key: bytes) -> NihLabels:
     """Return the labels of a CSV of NIH's form.
 
     Args:
@@ -112,13 +113,13 @@ def _rule(finding: str) -> str:
     return "a class for each finding; films of several findings are set aside"
 
 
-def _rows(path: Path, finding: str, key: bytes) -> tuple[dict[str, Named], set[str]]:
+def _rows(path: AnyPath, finding: str, key: bytes) -> tuple[dict[str, Named], set[str]]:
     """Return the films of a CSV by their names, and all findings."""
     rows, seen = dict[str, Named](), set[str]()
     try:
         if (size := path.stat().st_size) > LARGEST_CSV:
             raise StageError(f"{path}: has {size:,} bytes; expected at most {LARGEST_CSV:,}")
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with at_hand(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             for line in reader:
                 where = f"{path}: line {reader.line_num}"
@@ -147,7 +148,7 @@ def _named(findings: Sequence[str], finding: str, group: str | None, where: str)
     return Named(None, group, None, "unlabelled", told)
 
 
-def _names(path: Path) -> list[str]:
+def _names(path: AnyPath) -> list[str]:
     """Return the lines of a list, none where it is not there.
 
     Raises:
@@ -156,6 +157,6 @@ def _names(path: Path) -> list[str]:
     if not path.is_file():
         return []
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        return [line.strip() for line in at_hand(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise StageError(f"{path}: cannot be read ({type(error).__name__}); expected a film's name a line") from error

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from manifests import shards, source, store
+from manifests.places import AnyPath, joined
 from manifests.rows import NORMALIZED, SPLIT, SplitRow
 from manifests.shards import ImageFolder
 from stages import paths
@@ -84,7 +85,7 @@ def normalize_one(data: bytes, *, params: NormalizeParams) -> tuple[Gray, Placem
 
 
 def normalize_shard(
-    job: NormalizeJob, *, params: NormalizeParams, raw: Path, root: Root, ahead: Ahead | None = None
+    job: NormalizeJob, *, params: NormalizeParams, raw: AnyPath, root: Root, ahead: Ahead | None = None
 ) -> pa.Table:
     """Write a shard's films and return their rows' table."""
     folder = ImageFolder(root / paths.NORMALIZED, params.layout, params.model_dump(mode="json"))
@@ -113,7 +114,7 @@ def path_of(film: SplitRow, params: NormalizeParams) -> str:
 
 
 def normalize_job(
-    job: NormalizeJob, *, params: NormalizeParams, raw: Path, root: Root, ahead: Ahead | None = None
+    job: NormalizeJob, *, params: NormalizeParams, raw: AnyPath, root: Root, ahead: Ahead | None = None
 ) -> pa.Table:
     """Write a shard's films and return their rows' table, with the rows of the films that failed."""
     tables = [normalize_shard(job, params=params, raw=raw, root=root, ahead=ahead)] if job.films else []
@@ -127,7 +128,7 @@ def failed_table(failed: Sequence[tuple[SplitRow, Failure]], params: NormalizePa
     return NORMALIZED.table_of(columns, len(films))
 
 
-def normalize_film(film: SplitRow, *, params: NormalizeParams, raw: Path) -> tuple[Gray, Placement]:
+def normalize_film(film: SplitRow, *, params: NormalizeParams, raw: AnyPath) -> tuple[Gray, Placement]:
     """Return a film of the split in the frame, and how it came there.
 
     Raises:
@@ -141,7 +142,7 @@ def normalize_film(film: SplitRow, *, params: NormalizeParams, raw: Path) -> tup
         ) from error
 
 
-def read_raw(raw: Path, film: SplitRow) -> bytes:
+def read_raw(raw: AnyPath, film: SplitRow) -> bytes:
     """Return a raw film's bytes.
 
     Raises:
@@ -186,9 +187,9 @@ def job_of(prefix: str, films: Sequence[SplitRow], params: NormalizeParams) -> N
     return NormalizeJob(shards.shard_name(prefix, key_of(params, films)), tuple(films))
 
 
-def raw_folder(facts: Mapping[str, Any], root: Root, machine: Machine) -> Path:
+def raw_folder(facts: Mapping[str, Any], root: Root, machine: Machine) -> AnyPath:
     """Return where the raw films lie: where --raw points, else where the audit found them."""
-    return machine.raw or root / str(facts["raw"])
+    return machine.raw or joined(root, str(facts["raw"]))
 
 
 def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
+from manifests import store
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath
 from stages.contract import Params
 
 
-def note_peeks(path: Path, models: Sequence[str | None], params: Params) -> int:
+def note_peeks(path: AnyPath, models: Sequence[str | None], params: Params) -> int:
     """Append to the log that each model was scored on the test films, and return how many times any was.
 
     Args:
@@ -21,6 +23,11 @@ def note_peeks(path: Path, models: Sequence[str | None], params: Params) -> int:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     told = params.model_dump(mode="json")
     peeks = [json.dumps({"time": now, "model_sha256": sha256, "params": told}) for sha256 in models]
+    if isinstance(path, ObjectPath):  # a store appends nothing: the lock on the root lets nobody else write meanwhile
+        before = path.read_bytes() if path.is_file() else b""
+        told_so_far = before + "".join(f"{peek}\n" for peek in peeks).encode()
+        store.write_bytes(path, told_so_far)
+        return sum(1 for line in told_so_far.splitlines() if line.strip())
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as log:
         log.write("".join(f"{peek}\n" for peek in peeks))

@@ -13,6 +13,7 @@ from typing import get_args
 from pydantic import Field, field_validator
 
 from manifests import store
+from manifests.places import AnyPath, files_in
 from manifests.rows import DeliveredSplit
 from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.films.phantom_faults import FAULTS, with_faults
@@ -112,7 +113,7 @@ def _truth(film: PhantomFilm, *, seed: int) -> dict[str, object]:
     }
 
 
-def phantom_one(film: PhantomFilm, *, folder: Path, seed: int) -> int:
+def phantom_one(film: PhantomFilm, *, folder: AnyPath, seed: int) -> int:
     """Draw one film, write its file, return how many bytes it holds."""
     from stages.films import phantom  # noqa: PLC0415  # cv2: keep the command line light
 
@@ -147,10 +148,10 @@ def run(params: PhantomParams, root: Root, machine: Machine) -> Report:
     )
 
 
-def _refuse_what_is_there(folder: Path) -> None:
-    if not folder.exists():
+def _refuse_what_is_there(folder: AnyPath) -> None:
+    if isinstance(folder, Path) and not folder.exists():
         return
-    found = "no folder" if not folder.is_dir() else _found(folder)
+    found = "no folder" if isinstance(folder, Path) and not folder.is_dir() else _found(folder)
     if found:
         raise StageError(
             f"{folder}: {found}; expected a new or empty folder, lest phantoms mix with other films; "
@@ -158,8 +159,12 @@ def _refuse_what_is_there(folder: Path) -> None:
         )
 
 
-def _found(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+def _found(folder: AnyPath) -> str:
+    if isinstance(folder, Path):
+        inside = {path.name for path in folder.iterdir()}
+    else:
+        inside = {name.partition("/")[0] for name in files_in(folder)}
+    names = sorted(name for name in inside if not name.startswith("."))
     return f"holds {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}" if names else ""
 
 
@@ -176,11 +181,10 @@ def _fault_line(films: Sequence[PhantomFilm]) -> str:
     return "planted: " + (", ".join(f"{count} {fault}" for fault, count in counted.items()) or "no faults")
 
 
-def _stray_lines(folder: Path, films: Sequence[PhantomFilm]) -> list[str]:
+def _stray_lines(folder: AnyPath, films: Sequence[PhantomFilm]) -> list[str]:
     """Return a warning of files that were there before, since the truth table is silent about them."""
     known = {film.path for film in films}
-    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    strays = sum(path not in known and not path.startswith(".") for path in found)
+    strays = sum(path not in known and not path.startswith(".") for path in files_in(folder))
     return [f"{strays} files were there before; the truth table does not know them"] if strays else []
 
 

@@ -9,10 +9,10 @@ import base64
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from manifests import source
+from manifests.places import AnyPath
 from stages.contract import Failure, Machine, Retry, begin
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def picture_of(data: bytes, *, side: int) -> bytes:
     return picture(Image.fromarray(codec.decode(data)), side=side)
 
 
-def raw_pictures(paths: Collection[str], raw: Path, machine: Machine, *, side: int) -> dict[str, bytes]:
+def raw_pictures(paths: Collection[str], raw: AnyPath, machine: Machine, *, side: int) -> dict[str, bytes]:
     """Return the pictures of raw films by their paths; a film that cannot be read has none."""
     jobs = [PictureJob(path) for path in dict.fromkeys(paths)]
     retry = Retry(alone=lambda job, _path: job, without=lambda job, failed: PictureJob(job.path, failed[job.path]))
@@ -65,7 +65,7 @@ def raw_pictures(paths: Collection[str], raw: Path, machine: Machine, *, side: i
     return {job.path: found for job, found in zip(jobs, made, strict=True) if found is not None}
 
 
-def _raw_picture(job: PictureJob, *, raw: Path, side: int) -> bytes | None:
+def _raw_picture(job: PictureJob, *, raw: AnyPath, side: int) -> bytes | None:
     from stages.films import decode  # noqa: PLC0415 - as above
 
     if job.failure is not None:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from manifests import source, store
+from manifests.places import joined, place_of
 from manifests.rows import Status
 from stages import paths
 from stages.auditing.files import readable
@@ -90,11 +90,12 @@ def films_of(given: Sequence[str]) -> list[str]:
         raise ParamsError("predict: names no film; expected films or folders of them: cxr-pipeline predict FOLDER")
     found: list[str] = []
     for path in given:
-        if Path(path).is_dir():
-            inside = sorted(source.walk(Path(path)))
+        folder = place_of(path)
+        if folder.is_dir():
+            inside = sorted(source.walk(folder))
             if not inside:
                 raise StageError(f"{path}: holds no file; expected films in it, or in folders in it")
-            found += [str(PurePosixPath(path) / name) for name in inside]
+            found += [str(folder / name) for name in inside]
         else:
             found.append(path)
     return found
@@ -106,7 +107,7 @@ def prepare(job: FilmJob, *, params: NormalizeParams) -> Prepared:
         return Prepared(job.failure.status, job.failure.reason)
     begin(job.path)
     try:
-        image, _ = normalize_one(source.read(Path(job.path)), params=params)
+        image, _ = normalize_one(source.read(place_of(job.path)), params=params)
     except source.SourceError as error:
         return Prepared(error.status, "no such file" if error.status == "missing" else str(error))
     except DecodeError as error:
@@ -179,7 +180,7 @@ def _opened(output: str, results: Write) -> Iterator[Write]:
     if not output:
         yield results
         return
-    with store.written_aside(Path(output)) as aside, aside.open("wb") as file:
+    with store.written_aside(place_of(output)) as aside, aside.open("wb") as file:
 
         def write(lines: bytes) -> None:
             file.write(lines)
@@ -196,7 +197,7 @@ def run(params: PredictParams, root: Root, machine: Machine) -> Report:
 
     films = films_of(params.films)
     device = devices.device_for(machine.device)
-    network = checkpoint.load(root / params.model, device)
+    network = checkpoint.load(joined(root, params.model), device)
     judge = partial(prediction.probabilities, network, device=device)
     normalization = normalization_of(network, params.model)
     statuses: Counter[Status] = Counter()

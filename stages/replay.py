@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
 from manifests import store
+from manifests.places import AnyPath, place_of
 from manifests.rows import AugmentedRow
 from manifests.shards import ImageFolder
 from stages import paths
@@ -107,7 +107,9 @@ def _refuse_contradictions(params: ReplayParams) -> None:
         raise ParamsError("replay: --out writes one image; expected --film or --path with it")
 
 
-def _single(params: ReplayParams, films: Sequence[Film], rows: pa.Table, made: Made, raw: Path, root: Root) -> Report:
+def _single(
+    params: ReplayParams, films: Sequence[Film], rows: pa.Table, made: Made, raw: AnyPath, root: Root
+) -> Report:
     film, row = find(params, films, rows)
     data = read_raw(raw, film.divided)
     folder = ImageFolder(root / paths.NORMALIZED, made.normalize.layout)
@@ -117,7 +119,7 @@ def _single(params: ReplayParams, films: Sequence[Film], rows: pa.Table, made: M
     replayed = list(replay_film(data, film, [row] if row is not None else [], made=made, stored=stored))
     image = replayed[-1]
     if params.out:
-        store.write_bytes(Path(params.out), image.data)
+        store.write_bytes(place_of(params.out), image.data)
     width = max(len(word) for word, _ in explained(film, image, made))
     lines = [f"{word:<{width}}  {sentence}" for word, sentence in explained(film, image, made)]
     before = [f"{'normalized':<{width}}  {replayed[0].problem()}"] if not replayed[0].same else []
@@ -135,7 +137,7 @@ def _single(params: ReplayParams, films: Sequence[Film], rows: pa.Table, made: M
     )
 
 
-def _whole(films: Sequence[Film], rows: pa.Table, made: Made, raw: Path, root: Root, machine: Machine) -> Report:
+def _whole(films: Sequence[Film], rows: pa.Table, made: Made, raw: AnyPath, root: Root, machine: Machine) -> Report:
     work = partial(replay_job, made=made, raw=raw, root=root)
     copies = made.augment.copies + 2 if made.augment is not None else 1
     tallies = machine.fan_out(

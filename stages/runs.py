@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from manifests import store
 from manifests.checks import ManifestError
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath, place_of
 from manifests.rows import PREDICTIONS
 from stages import paths
 from stages.contract import Root, StageError
@@ -126,13 +128,14 @@ def _called(name: str, models: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def _predictions_of(name: str, root: Root) -> Iterator[Path]:
+def _predictions_of(name: str, root: Root) -> Iterator[AnyPath]:
     """Yield a file with the predictions of a name: a file, a folder, or a revision or experiment of DVC, in this order.
 
     Raises:
         StageError: where it is none of them.
     """
-    places = (Path(name), Path(name) / Path(paths.PREDICTIONS).name, Path(name) / paths.PREDICTIONS)
+    named = place_of(name)
+    places = (named, named / PurePosixPath(paths.PREDICTIONS).name, named / paths.PREDICTIONS)
     found = next((place for place in places if place.is_file()), None)
     if found is not None:
         yield found
@@ -146,6 +149,10 @@ def _predictions_of(name: str, root: Root) -> Iterator[Path]:
 
 def _from_dvc(name: str, root: Root) -> bytes:
     """Return the predictions that DVC or Git keeps for a revision or an experiment of the root's repository."""
+    if isinstance(root, ObjectPath) or "://" in name:
+        raise StageError(
+            f"{name}: no evaluated run: there is no {name}/{paths.PREDICTIONS}; DVC is asked of folders alone"
+        )
     here = root.resolve()
     repository = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
     wanted = f"{name}: no evaluated run: there is no {Path(name) / paths.PREDICTIONS}"

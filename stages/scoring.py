@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from manifests import store
 from manifests.columns import Schema
+from manifests.places import names_that_fit
 from manifests.rows import SPLITS, ImageRow, Split
 from manifests.shards import ImageFolder
 from stages import paths
@@ -106,7 +107,7 @@ def find_models(root: Root, pattern: str) -> list[str]:
     """
     if not pattern:
         return [paths.MODEL]
-    found = sorted(path.relative_to(root).as_posix() for path in root.glob(pattern) if path.is_file())
+    found = names_that_fit(root, pattern)
     if not found:
         raise StageError(
             f"{root}: no file fits --models '{pattern}'; train models and keep each under a name of its own, "

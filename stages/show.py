@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 
 from manifests import store
 from manifests.columns import Schema
+from manifests.places import joined
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
 from manifests.shards import ImageFolder
 from stages import paths
@@ -248,7 +249,7 @@ def run(params: ShowParams, root: Root, machine: Machine) -> Report:
     ]
     title = _title(params)
     note = f"{min(len(found), params.limit):,} of the {len(found):,} rows found, of {len(table):,}."
-    out = root / params.out
+    out = joined(root, params.out)
     if out.suffix.lower() == ".html":
         data = sheet.page(cells, title=title, note=note).encode()
     else:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from manifests.places import place_of
 from manifests.store import TOOL_VERSION
 from stages import paths
 from stages.augment_params import AugmentParams
@@ -197,7 +197,7 @@ def _begun(params: TrainParams, sources: Sources) -> tuple[nn.Module, str, list[
     name, frame, classes = params.network, sources.frame, len(sources.classes)
     if not params.weights:
         return networks.initialised(name, frame, classes, how=params.initialisation, seed=params.seed), "", []
-    file = Path(params.weights)
+    file = place_of(params.weights)
     begun = weights.from_file(name, frame, classes, how=params.initialisation, seed=params.seed, file=file)
     return begun.network, begun.sha256, list(begun.remarks)
 

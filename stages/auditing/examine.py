@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from manifests import source
+from manifests.places import AnyPath
 from stages.ahead import Ahead
 from stages.auditing.files import readable
 from stages.auditing.rows import Examined
@@ -33,7 +33,7 @@ class AuditJob:
 
 
 def audit_job(
-    job: AuditJob, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
+    job: AuditJob, *, raw: AnyPath, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
 ) -> Examined:
     """Return what the bytes of a job's file say; one that is known to have failed is hashed, and not looked into."""
     if job.failure is None:
@@ -51,7 +51,7 @@ def without(job: AuditJob, failures: Mapping[str, Failure]) -> AuditJob:
 
 
 def audit_one(
-    path: str, *, raw: Path, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
+    path: str, *, raw: AnyPath, ahead: Ahead | None = None, key: bytes = b"", aim: Aim | None = None
 ) -> Examined:
     """Return what the bytes of one file say; a file that cannot be used says why.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from manifests import source
+from manifests.places import AnyPath
 from stages.contract import StageError
 
 
-def files_under(raw: Path) -> list[str]:
+def files_under(raw: AnyPath) -> list[str]:
     """Return the POSIX path of every file under the raw folder, sorted; linked folders are followed once.
 
     Raises:

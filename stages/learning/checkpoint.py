@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from manifests.places import AnyPath, at_hand
 from manifests.store import LARGEST_SIDE, TOOL_VERSION, written_aside
 from stages.contract import StageError
 from stages.films.frame import Frame
@@ -44,7 +45,7 @@ class Checkpoint:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save(path: AnyPath, checkpoint: Checkpoint) -> None:
     """Put the checkpoint at `path`, whole or not at all; equal checkpoints give equal bytes."""
     metadata = {
         "tool_version": TOOL_VERSION,
@@ -73,7 +74,7 @@ def _sort_header(path: Path) -> None:
         file.write(text.ljust(length))
 
 
-def load(path: Path, device: torch.device) -> Checkpoint:
+def load(path: AnyPath, device: torch.device) -> Checkpoint:
     """Return the checkpoint at `path`, its network on the device and in eval mode.
 
     Raises:
@@ -84,7 +85,7 @@ def load(path: Path, device: torch.device) -> Checkpoint:
     if not path.is_file():  # reading a pipe would wait for ever
         raise StageError(f"{path}: is no plain file; run train again")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(at_hand(path), framework="pt") as file:
             metadata = dict(file.metadata() or {})
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not iterable itself
     except (SafetensorError, OSError) as error:

@@ -52,6 +52,11 @@ def torch_version() -> str:
     return str(torch.__version__)
 
 
+def build(device: torch.device) -> str:
+    """Return what of torch's build and settings decides how fast a device is: its CUDA, or the CPU's threads."""
+    return f"CUDA {torch.version.cuda}" if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+
+
 def peak_memory_mb() -> float:
     """Return the most memory that this process held, MiB.
 

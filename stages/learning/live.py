@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath, scratch
 from stages.contract import StageError
 from stages.learning.progress import Epoch, Step
+
+PUT_EVERY_S = 30.0  # a log that is an object: a store takes it whole each time
 
 
 class Log(Protocol):
@@ -20,7 +25,7 @@ class Log(Protocol):
 
 
 @contextmanager
-def logs(epochs: Path, steps: Path, tensorboard: Path | None) -> Iterator[Log]:
+def logs(epochs: AnyPath, steps: AnyPath, tensorboard: Path | None) -> Iterator[Log]:
     """Write a line to its log as soon as it is told: to a CSV file each for epochs and steps, and to TensorBoard's.
 
     Args:
@@ -44,8 +49,12 @@ def logs(epochs: Path, steps: Path, tensorboard: Path | None) -> Iterator[Log]:
 
 
 @contextmanager
-def _table(path: Path, kind: type[Epoch | Step]) -> Iterator[Any]:
-    """Yield what appends a line to a CSV file; a reader sees whole lines, at once."""
+def _table(path: AnyPath, kind: type[Epoch | Step]) -> Iterator[Any]:
+    """Yield what appends a line to a CSV file; a reader sees whole lines, at once, or an object's after a while."""
+    if isinstance(path, ObjectPath):
+        with scratch() as folder, _table(folder / path.name, kind) as tell, _put_now_and_then(path, folder) as put:
+            yield lambda line: (tell(line), put())
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [column.name for column in fields(kind)], lineterminator="\n")
@@ -57,6 +66,23 @@ def _table(path: Path, kind: type[Epoch | Step]) -> Iterator[Any]:
             file.flush()
 
         yield tell
+
+
+@contextmanager
+def _put_now_and_then(path: ObjectPath, folder: Path) -> Iterator[Callable[[], None]]:
+    """Yield what puts a growing file into its store, if it is time, and put it there at the end."""
+    put_at = time.monotonic() - PUT_EVERY_S
+
+    def put() -> None:
+        nonlocal put_at
+        if time.monotonic() - put_at >= PUT_EVERY_S:
+            path.upload(folder / path.name)
+            put_at = time.monotonic()
+
+    try:
+        yield put
+    finally:
+        path.upload(folder / path.name)
 
 
 def _shown(value: float) -> str | int:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from manifests.places import AnyPath, at_hand
 from manifests.store import written_aside
 from stages.contract import StageError
 from stages.learning.weights import put
@@ -82,7 +82,7 @@ class Keeper:
         run: what decides the weights, by name: only a run of which all of it is the same may go on from the file.
     """
 
-    path: Path
+    path: AnyPath
     run: Mapping[str, str]
 
     def save(
@@ -109,7 +109,7 @@ class Keeper:
         if not self.path.exists():
             return None
         try:
-            with safe_open(self.path, framework="pt") as file:
+            with safe_open(at_hand(self.path), framework="pt") as file:
                 metadata = file.metadata() or {}
                 run = json.loads(metadata["run"])
                 if differing := sorted(name for name in {*run, *self.run} if run.get(name) != self.run.get(name)):

@@ -8,13 +8,13 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from manifests.places import AnyPath, at_hand
 from manifests.store import file_sha256
 from stages.contract import StageError
 from stages.films.frame import Frame
@@ -43,7 +43,7 @@ class Started:
     remarks: tuple[str, ...]
 
 
-def from_file(name: str, frame: Frame, classes: int, *, how: Initialisation, seed: int, file: Path) -> Started:
+def from_file(name: str, frame: Frame, classes: int, *, how: Initialisation, seed: int, file: AnyPath) -> Started:
     """Return the network with the weights of a file: a state dict of torchvision (.pth), or .safetensors.
 
     Where the file's first convolution has three channels, its sum over them is taken: a grey film then gets the
@@ -72,7 +72,7 @@ def put(network: nn.Module, weights: State, *, assign: bool = False) -> None:
     network.load_state_dict(state, strict=True, assign=assign)
 
 
-def _read(file: Path) -> dict[str, torch.Tensor]:
+def _read(file: AnyPath) -> dict[str, torch.Tensor]:
     """Return what a file holds, by name.
 
     Raises:
@@ -82,10 +82,10 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         raise StageError(f"{file}: no such file; expected weights that were downloaded before (.pth or .safetensors)")
     try:
         if file.suffix == ".safetensors":
-            return dict(load_file(file))
+            return dict(load_file(at_hand(file)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of odd pickles; what matters raises
-            found = torch.load(file, map_location="cpu", weights_only=True)
+            found = torch.load(at_hand(file), map_location="cpu", weights_only=True)
     except (
         SafetensorError,
         OSError,
@@ -104,7 +104,7 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
     return dict(found)
 
 
-def _no_state_dict(file: Path, found: str) -> StageError:
+def _no_state_dict(file: AnyPath, found: str) -> StageError:
     what = " ".join(found.split())[:200]
     return StageError(
         f"{file}: is no state dict ({what}); expected names with tensors, as torchvision's .pth files hold"
@@ -115,7 +115,7 @@ def _some_keys(found: object) -> str:
     return f" of {', '.join(map(str, list(found)[:SHOWN]))}" if isinstance(found, Mapping) else ""
 
 
-def _adapted(found: State, network: nn.Module, file: Path) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
+def _adapted(found: State, network: nn.Module, file: AnyPath) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
     """Return the file's weights as this network names and shapes them, and what was done to them."""
     own, remarks = network.state_dict(), []
     taken = {OLD_DENSENET.sub(r"\1\2", name): held for name, held in found.items() if not AUXILIARY.match(name)}
@@ -135,7 +135,7 @@ def _adapted(found: State, network: nn.Module, file: Path) -> tuple[dict[str, to
     return taken, tuple(remarks)
 
 
-def _left(network: nn.Module, taken: State, name: str, file: Path) -> dict[str, torch.Tensor]:
+def _left(network: nn.Module, taken: State, name: str, file: AnyPath) -> dict[str, torch.Tensor]:
     """Return the network's own weights that the file may lack: the last layer's, and counters of old versions.
 
     Raises:

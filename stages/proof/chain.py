@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from manifests import seal, store
 from manifests import verify as bytes_of
 from manifests.checks import ManifestError
 from manifests.columns import Schema
+from manifests.places import AnyPath, files_in
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
 from manifests.verify import Finding
 from stages import paths
@@ -76,8 +76,8 @@ def expected_manifests(root: Root) -> list[str]:
     return [name for name in wanted if not (skips and name == paths.AUGMENTED_MANIFEST)]
 
 
-def _holds_something(folder: Path) -> bool:
-    return folder.is_dir() and any(path.is_file() and path.name != ".gitignore" for path in folder.rglob("*"))
+def _holds_something(folder: AnyPath) -> bool:
+    return any(not name.endswith(".gitignore") for name in files_in(folder))
 
 
 def read_manifests(root: Root) -> tuple[Manifests, list[Finding]]:

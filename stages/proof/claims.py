@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
 from manifests import verify as bytes_of
 from manifests.columns import Schema
+from manifests.places import AnyPath
 from manifests.shards import SHARDS
 from manifests.verify import Checked, FileClaim, Finding, Kind, ShardClaim
 from stages import paths
@@ -40,7 +41,7 @@ class Job:
         frame: of the images; None for raw films.
     """
 
-    folder: Path
+    folder: AnyPath
     where: str
     kind: Kind
     schema: Schema[Any] | None = None
@@ -89,7 +90,9 @@ def claims(found: Manifests, name: str) -> Iterator[Job]:
         yield Job(folder, where, "shard", schema, claim, frame=frame)
 
 
-def _file_jobs(files: Sequence[FileClaim], folder: Path, where: str, kind: Kind, frame: Frame | None) -> Iterator[Job]:
+def _file_jobs(
+    files: Sequence[FileClaim], folder: AnyPath, where: str, kind: Kind, frame: Frame | None
+) -> Iterator[Job]:
     for start in range(0, len(files), FILES_PER_JOB):
         yield Job(folder, where, kind, files=tuple(files[start : start + FILES_PER_JOB]), frame=frame)
 
@@ -120,7 +123,7 @@ def check_extra(found: Manifests, jobs: Sequence[Job]) -> list[Finding]:
         of_folder = [job for job in jobs if job.where == where]
         claimed = {f"{SHARDS}/{job.shard.name}" for job in of_folder if job.shard is not None}
         claimed |= {claim.path for job in of_folder for claim in job.files}
-        findings += bytes_of.extra_files(folder, {*claimed, Path(name).name}, where)
+        findings += bytes_of.extra_files(folder, {*claimed, PurePosixPath(name).name}, where)
     return findings
 
 

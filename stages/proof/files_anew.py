@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,8 @@ import pyarrow.compute as pc
 
 from manifests import seal, store
 from manifests.checks import ManifestError
+from manifests.objects import ObjectPath
+from manifests.places import AnyPath, scratch
 from manifests.rows import NORMALIZED, AugmentedRow, NormalizedRow, SplitRow
 from manifests.shards import SHARDS, ImageFolder, prefix_of
 from manifests.verify import Finding
@@ -136,28 +138,42 @@ def _why_unknown(footer: store.Footer) -> str:
 
 
 def _mend_shard(
-    name: str, *, work: Callable[[Any], pa.Table], jobs: Mapping[str, Any], folder: Path, seals: Mapping[str, str]
+    name: str, *, work: Callable[[Any], pa.Table], jobs: Mapping[str, Any], folder: AnyPath, seals: Mapping[str, str]
 ) -> tuple[str, bool]:
     """Make one shard anew; the spoilt one is kept until it is there, and put back where it cannot be made."""
     path = folder / name
-    aside = path.with_name(f".{name}.{os.getpid()}.partial")
+    with _aside(path) as put_back:
+        try:
+            work(jobs[name])
+            made = seal.claimed_by(path)
+            if made == seals.get(name):
+                return f"{name} made anew: seal {str(made)[:12]}, as the manifest says", True
+            problem = f"made anew it has the seal {str(made)[:12]}, the manifest says {seals.get(name, 'none')[:12]}"
+        except (CxrError, ManifestError) as error:
+            problem = f"cannot be made anew: {error}"
+        put_back()
+    return f"{name} {problem}", False
+
+
+@contextmanager
+def _aside(path: AnyPath) -> Iterator[Callable[[], object]]:
+    """Take away what lies at a path, and yield what puts it back: nothing, where nothing lay there."""
+    if isinstance(path, ObjectPath):
+        with scratch() as folder:
+            copy = folder / path.name
+            with suppress(FileNotFoundError):
+                path.download(copy)
+            path.unlink(missing_ok=True)
+            yield lambda: path.upload(copy) if copy.exists() else path.unlink(missing_ok=True)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     spoilt = path.exists()
     if spoilt:
         path.replace(aside)
     try:
-        work(jobs[name])
-        made = seal.claimed_by(path)
-        if made == seals.get(name):
-            aside.unlink(missing_ok=True)
-            return f"{name} made anew: seal {str(made)[:12]}, as the manifest says", True
-        problem = f"made anew it has the seal {str(made)[:12]}, the manifest says {seals.get(name, 'none')[:12]}"
-    except (CxrError, ManifestError) as error:
-        problem = f"cannot be made anew: {error}"
-    if spoilt:
-        aside.replace(path)
-    else:
-        path.unlink(missing_ok=True)
-    return f"{name} {problem}", False
+        yield lambda: aside.replace(path) if spoilt else path.unlink(missing_ok=True)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _together(results: Sequence[tuple[str, bool]]) -> Iterator[str]:
@@ -168,7 +184,7 @@ def _together(results: Sequence[tuple[str, bool]]) -> Iterator[str]:
 
 
 def _mend_normalized_file(
-    row: NormalizedRow, *, films: Mapping[str, SplitRow], params: normalize.NormalizeParams, raw: Path, root: Root
+    row: NormalizedRow, *, films: Mapping[str, SplitRow], params: normalize.NormalizeParams, raw: AnyPath, root: Root
 ) -> tuple[str, bool]:
     where = f"{paths.NORMALIZED}/{row.path}"
     try:
@@ -197,7 +213,7 @@ def _mend_copy_file(
     return _put(root / where, where, codec.encode(image, encoding=params.encoding, quality=params.quality), row.sha256)
 
 
-def _put(path: Path, where: str, data: bytes, sha256: str) -> tuple[str, bool]:
+def _put(path: AnyPath, where: str, data: bytes, sha256: str) -> tuple[str, bool]:
     """Write an image file that was made anew, if it is the one of its row."""
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:

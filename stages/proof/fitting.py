@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests import store
+from manifests.places import AnyPath, at_hand, files_in
 from manifests.rows import NormalizedRow, SplitRow
 from manifests.shards import SHARDS, ImageFolder, prefix_of
 from stages import augment, normalize, paths
@@ -49,7 +49,7 @@ def _names_fit(folder: ImageFolder, films: Mapping[str, Any], job_of: Callable[[
     fit = []
     for name in folder.shards_on_disk():
         try:
-            ids = dict.fromkeys(pq.read_table(folder.path / SHARDS / name, columns=["film_id"])[0].to_pylist())
+            ids = dict.fromkeys(pq.read_table(at_hand(folder.path / SHARDS / name), columns=["film_id"])[0].to_pylist())
         except (OSError, pa.ArrowException):
             continue  # spoilt: it tells nothing
         known = [films[film_id] for film_id in ids if film_id in films]
@@ -69,11 +69,11 @@ def _files_fit(folder: ImageFolder, films: Iterable[Any], images_of: Callable[[A
 
 def _holds_nothing(folder: ImageFolder, *, but: str = "") -> bool:
     """Return whether a folder holds no file beside the manifest, and those of one folder in it."""
-    files = [path.relative_to(folder.path).parts for path in folder.path.rglob("*") if path.is_file()]
+    files = [name.split("/") for name in files_in(folder.path)]
     return all(parts[0] in {store.MANIFEST, but} for parts in files)
 
 
-def _normalized_of(film: SplitRow, *, params: normalize.NormalizeParams, raw: Path) -> dict[str, bytes]:
+def _normalized_of(film: SplitRow, *, params: normalize.NormalizeParams, raw: AnyPath) -> dict[str, bytes]:
     """Return a film's normalized image by its path."""
     image, _ = normalize.normalize_film(film, params=params, raw=raw)
     return {normalize.path_of(film, params): codec.encode(image, encoding=params.encoding)}

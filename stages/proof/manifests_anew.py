@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from manifests import store
 from manifests.checks import ManifestError
+from manifests.places import AnyPath, joined
 from manifests.shards import SHARDS, ImageFolder
 from stages import audit, augment, normalize, paths, split
 from stages.augment_params import AugmentParams
@@ -49,7 +49,7 @@ def mend_manifest(name: str, bench: Bench) -> str:
 
 
 @contextmanager
-def _put_back(path: Path, old: bytes | None) -> Iterator[None]:
+def _put_back(path: AnyPath, old: bytes | None) -> Iterator[None]:
     """Leave a file as it was where what is made of it fails."""
     try:
         yield
@@ -83,7 +83,7 @@ def _run(params: Params, bench: Bench) -> None:
     root, machine = bench.root, bench.machine
     if isinstance(params, audit.AuditParams):
         told = [footer.facts["raw"] for footer in bench.footers().values() if "raw" in footer.facts]
-        audit.survey(params, root, replace(machine, raw=machine.raw or root / next(iter(told), paths.RAW)))
+        audit.survey(params, root, replace(machine, raw=machine.raw or joined(root, next(iter(told), paths.RAW))))
     elif isinstance(params, split.SplitParams):
         split.divide(params, root)
     elif isinstance(params, normalize.NormalizeParams):
@@ -121,7 +121,7 @@ _PARAMS: Mapping[str, type[Params]] = {
 }
 
 
-def _of_shards(folder: Path) -> list[dict[str, Any]]:
+def _of_shards(folder: AnyPath) -> list[dict[str, Any]]:
     """Return the parameters that whole shards tell, the most frequent first."""
     images = ImageFolder(folder, "shards")
     names = [path.name for path in (folder / SHARDS).glob("*.parquet")]

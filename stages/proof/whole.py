@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.places import AnyPath
 from manifests.rows import AugmentedRow
 from manifests.shards import ImageFolder
 from stages import paths
@@ -42,7 +42,7 @@ class Tally:
     problems: tuple[str, ...] = field(default=())
 
 
-def replay_job(job: ReplayJob, *, made: Made, raw: Path, root: Root) -> Tally:
+def replay_job(job: ReplayJob, *, made: Made, raw: AnyPath, root: Root) -> Tally:
     """Make every image of some films anew, each raw film read and decoded once; return what came of it."""
     rows = AUGMENTED.rows(unpacked(job.rows))
     of_film: dict[str, list[AugmentedRow]] = {}

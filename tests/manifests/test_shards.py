@@ -20,6 +20,7 @@ from manifests.checks import ManifestError
 from manifests.plan import plan
 from manifests.rows import NORMALIZED, NormalizedRow
 from manifests.shards import IMAGE, SHARDS, ImageFolder, rows_per_group, shard_name
+from manifests.store import MANIFEST
 from stages.drawn import AUGMENTED
 
 MadeRow = Callable[..., NormalizedRow]
@@ -38,6 +39,12 @@ FILMS = st.lists(FILM_IDS, max_size=40, unique=True)
 def _few_rows_per_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a few images fill several row groups."""
     monkeypatch.setattr(shards, "GROUP_BYTES", 1)
+
+
+def local(folder: ImageFolder) -> Path:
+    """Return the folder of this machine that images lie in."""
+    assert isinstance(folder.path, Path)
+    return folder.path
 
 
 def test_a_shard_holds_fewer_films_where_their_images_are_large() -> None:
@@ -176,7 +183,7 @@ def test_the_folder_layout_is_a_tree_that_image_folder_reads(
 ) -> None:
     """Each image lies at its row's path, and nothing else lies there."""
     folder, pairs = filled("folder")
-    on_disk = {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in folder.path.rglob("*.pgm")}
+    on_disk = {path.relative_to(local(folder)).as_posix(): path.read_bytes() for path in local(folder).rglob("*.pgm")}
     assert on_disk == {row.path: image for row, image in pairs}
     assert not (folder.path / SHARDS).exists()
 
@@ -277,7 +284,7 @@ def test_a_shard_that_a_disk_has_spoilt_is_not_finished(
 ) -> None:
     """It is written again, and no traceback ends the run."""
     folder, _ = filled("shards")
-    path = folder.path / SHARDS / "0-aa.parquet"
+    path = local(folder) / SHARDS / "0-aa.parquet"
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     assert folder.finished("0-aa.parquet", NORMALIZED) is None
@@ -287,7 +294,7 @@ def test_a_shard_that_the_disk_refuses_is_deleted_for_memory_would_call_it_whole
     filled: Callable[[str], tuple[ImageFolder, list[Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _ = filled("shards")
-    shard = next((folder.path / SHARDS).iterdir())
+    shard = next((local(folder) / SHARDS).iterdir())
 
     def full(_path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -309,7 +316,7 @@ def test_what_the_manifest_names_and_the_disk_lacks_is_an_error(
     for shard, index in (("2-cc.parquet", 0), ("0-aa.parquet", last_group + 6), ("0-aa.parquet", 10 * last_group)):
         with pytest.raises(ManifestError, match=rf"{shard}: cannot be read .* run the stage"):
             list(folder.read_images([normalized_row(shard=shard, index=index)]))
-    (folder.path / SHARDS / "1-bb.parquet").write_bytes(b"PAR1 and no more")
+    (local(folder) / SHARDS / "1-bb.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(ManifestError, match=r"1-bb.parquet: cannot be read"):
         list(folder.read_images([normalized_row(shard="1-bb.parquet", index=0)]))
     with pytest.raises(ManifestError, match=r"gone.pgm: cannot be read"):
@@ -323,16 +330,16 @@ def test_what_the_manifest_does_not_claim_is_removed_and_all_else_stays(
     """Stale shards, images of another layout, parts of killed writes, and the folders they leave empty."""
     folder, pairs = filled(layout)
     keep = {f"{SHARDS}/{row.shard}" if layout == "shards" else row.path for row, _ in pairs}
-    folder.manifest.write_bytes(b"manifest")
+    (local(folder) / MANIFEST).write_bytes(b"manifest")
     stale = ("shards/0-old.parquet", "shards/.0-aa.parquet.17.partial", "val/virus/deep/er/old.pgm", "stray.txt")
     for name in stale:
-        (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder.path / name).write_bytes(b"stale")
+        (local(folder) / name).parent.mkdir(parents=True, exist_ok=True)
+        (local(folder) / name).write_bytes(b"stale")
     assert folder.remove_others(pa.chunked_array([sorted(keep)])) == len(stale)
-    left = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
+    left = {path.relative_to(local(folder)).as_posix() for path in local(folder).rglob("*") if path.is_file()}
     assert left == keep | {"manifest.parquet"}
-    assert not (folder.path / "val").exists()
-    assert all(any(path.iterdir()) for path in folder.path.rglob("*") if path.is_dir())
+    assert not (local(folder) / "val").exists()
+    assert all(any(path.iterdir()) for path in local(folder).rglob("*") if path.is_dir())
     assert folder.remove_others(pa.chunked_array([sorted(keep)])) == 0
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -178,3 +179,46 @@ def test_torchrun_starts_no_second_run_of_a_stage_that_does_not_train(
 
     assert result.exit_code == 1
     assert "wait for it to end" in result.output
+
+
+# --- for programs, and for whoever mistypes ----------------------------------------------------------------------
+
+
+def test_a_name_that_is_no_command_is_told_the_nearest() -> None:
+    near = CliRunner().invoke(main, ["audti"])
+    assert near.exit_code == 2
+    assert "Did you mean 'audit'?" in near.output
+    far = CliRunner().invoke(main, ["xylophone"])
+    assert far.exit_code == 2
+    assert "Did you mean" not in far.output
+
+
+def test_the_versions_are_those_of_the_libraries_that_run() -> None:
+    lines = CliRunner().invoke(main, ["--version"]).output.splitlines()
+    assert lines[0] == f"cxr-pipeline, version {version('cxr-pipeline')}"
+    told = dict(line.split() for line in lines[1:])
+    assert told["pyarrow"] == pa.__version__
+    assert {"Python", "numpy", "torch", "pillow"} <= set(told)
+
+
+def test_json_says_what_was_done_in_one_object_and_nothing_else(tmp_path: Path) -> None:
+    arguments = ["phantom", "--root", str(tmp_path), "--films", "30", "--longest-side-px", "64", "--no-progress"]
+    result = CliRunner().invoke(main, [*arguments, "--json"])
+    assert result.exit_code == 0
+    told = json.loads(result.stdout)
+    assert (told["command"], told["failed"]) == ("phantom", False)
+    assert told["done"] == len([path for path in (tmp_path / "data/raw").rglob("*") if path.is_file()])
+    assert told["seconds"] > 0
+    assert set(told) == {
+        *("command", "done", "unit", "seconds", "set_aside", "failed", "verdict", "written", "lines"),
+    }
+
+
+def test_json_of_a_check_that_fails_says_so_and_the_command_ends_with_1(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["doctor", "--root", str(tmp_path), "--device", "cuda", "--json"])
+    if result.exit_code == 0:
+        pytest.skip("there is a CUDA device")
+    assert result.exit_code == 1
+    told = json.loads(result.stdout)
+    assert told["failed"]
+    assert told["verdict"] == "wrong: device"

@@ -19,6 +19,8 @@ import cv2
 import pytest
 
 from pipeline import workers
+from pipeline.backends import local
+from pipeline.backends.handed import HandedOut
 from pipeline.workers import Workers
 from stages.contract import CxrError, Made, ParamsError, Retry, StageError, begin, heard
 
@@ -92,7 +94,7 @@ def test_of_many_jobs_those_under_way_are_held_and_no_others(backend: str) -> No
 
 
 def test_each_job_is_handed_out_once_whoever_asks() -> None:
-    handed = workers.HandedOut(Made(str, 5))
+    handed = HandedOut(Made(str, 5))
     dying, living = iter(handed), iter(handed)
     assert [next(dying), next(living), next(dying)] == [(0, "0"), (1, "1"), (2, "2")]
     assert list(handed.under_way) == [0, 1, 2]
@@ -271,7 +273,7 @@ def test_a_run_that_ends_hides_the_stumble_of_lokys_thread_and_no_other(
 
     under_way = results()
     next(under_way)
-    workers.end(under_way)
+    local.end(under_way)
     assert len(heard_of) == told
     assert threading.excepthook == heard_of.append
 

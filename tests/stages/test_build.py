@@ -16,7 +16,7 @@ from stages.ahead import kept_ahead
 from stages.auditing import pictured
 from stages.augment_params import AugmentParams
 from stages.build import BuildParams
-from stages.contract import Machine, ParamsError, StageError
+from stages.contract import Machine, ParamsError, Root, StageError
 from stages.films import decode
 from stages.films.frame import Frame
 from stages.films.placement import fit, place
@@ -106,8 +106,8 @@ def test_a_build_that_fails_leaves_no_films_lying_about(
 ) -> None:
     """They are as large as the normalized set."""
 
-    def fail(_params: Any, root: Path, _machine: Machine) -> Any:
-        assert sum(file.stat().st_size for file in root.rglob(".ahead*/*")) > 30 * FRAME.pixels
+    def fail(_params: Any, _root: Root, _machine: Machine) -> Any:
+        assert sum(file.stat().st_size for file in tmp_path.rglob(".ahead*/*")) > 30 * FRAME.pixels
         raise StageError("on purpose")
 
     monkeypatch.setattr(build, "CHAIN", (build.CHAIN[0], replace(build.CHAIN[1], run=fail)))
@@ -165,7 +165,7 @@ def test_a_film_that_changes_after_it_was_decoded_is_as_the_audit_saw_it(
     victim = min(raw.rglob("person1_bacteria*"))
     split_run = build.CHAIN[1].run
 
-    def spoil(params: Any, root: Path, within: Machine) -> Any:
+    def spoil(params: Any, root: Root, within: Machine) -> Any:
         victim.write_bytes(b"another film")
         return split_run(params, root, within)
 

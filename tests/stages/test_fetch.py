@@ -192,6 +192,12 @@ def test_kermany_s_films_are_known_by_their_number_and_named_with_licence(tmp_pa
     assert sum(KERMANY.films.values()) == 5856
 
 
+def test_a_root_in_an_object_store_is_refused(shelf: Served) -> None:
+    result = CliRunner().invoke(main, ["fetch", "--root", "memory://set", "--url", shelf.url])
+    assert result.exit_code in (1, 2)
+    assert not shelf.asked
+
+
 def test_the_default_is_the_published_record() -> None:
     params = fetch.FetchParams()
     assert "rscbjbr9sj" in params.url

@@ -21,6 +21,12 @@ def keeper(tmp_path: Path) -> Keeper:
     return kept
 
 
+def local(keeper: Keeper) -> Path:
+    """Return the file of this machine that a state is kept in."""
+    assert isinstance(keeper.path, Path)
+    return keeper.path
+
+
 def test_no_state_is_none(tmp_path: Path) -> None:
     assert Keeper(tmp_path / "none", RUN).find() is None
 
@@ -34,7 +40,7 @@ def test_a_state_of_another_run_is_refused_and_what_differs_is_named(keeper: Kee
 def test_a_state_of_which_one_bit_was_changed_is_refused(keeper: Keeper, share: float) -> None:
     data = bytearray(keeper.path.read_bytes())
     data[int(share * len(data))] ^= 1
-    keeper.path.write_bytes(data)
+    local(keeper).write_bytes(data)
 
     with pytest.raises(StageError, match="its bytes are not those that were saved"):
         keeper.find()
@@ -42,7 +48,7 @@ def test_a_state_of_which_one_bit_was_changed_is_refused(keeper: Keeper, share: 
 
 @pytest.mark.parametrize("bytes_left", [0, 4, 1000])
 def test_a_state_that_was_cut_off_is_refused(keeper: Keeper, bytes_left: int) -> None:
-    keeper.path.write_bytes(keeper.path.read_bytes()[:bytes_left])
+    local(keeper).write_bytes(keeper.path.read_bytes()[:bytes_left])
 
     with pytest.raises(StageError, match="it cannot be read"):
         keeper.find()
@@ -66,7 +72,7 @@ def test_a_network_with_dropout_and_layers_of_a_version_goes_on_to_the_same_bits
         device=CPU, keeper=kept, save_every_s=0.0, advance=lambda _count, text="": states.append(text and _copy(kept))
     )
     fitted(sets_on(CPU), recipe, name=name, site=site)
-    kept.path.write_bytes(next(state for state in states[1:] if state))  # saved after the first update
+    local(kept).write_bytes(next(state for state in states[1:] if state))  # saved after the first update
 
     went_on, network = fitted(sets_on(CPU), recipe, name=name, site=Site(device=CPU, found=kept.find))
 

@@ -1,0 +1,361 @@
+"""Paths in an object store, such as s3://bucket/key: what pathlib offers of paths, as far as it is used here.
+
+The only module that knows fsspec. A store has no folders, no renames and no appending: an object appears whole or
+not at all, by one upload, so that a reader sees the old one or the new one. Reading goes through a copy on this
+machine (`places.at_hand`), or takes all bytes at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+# no listing is kept: other processes write meanwhile. One request at a time: more would ask for the size first.
+OPTIONS: Mapping[str, Any] = {"use_listings_cache": False}
+S3_OPTIONS: Mapping[str, Any] = {**OPTIONS, "max_concurrency": 1}
+OUR_FAULT = ("NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidBucketName")
+PER_REQUEST = 1000  # keys that S3 deletes at once
+NEVER = datetime.min.replace(tzinfo=UTC)
+SPECIAL = re.compile(r"[*?\[]")
+
+
+class StoreError(Exception):
+    """The store does not do what it is asked, for any object: the run ends; the text says where, why, what to do."""
+
+
+class NotKnownError(StoreError):
+    """The store does not know what it is asked to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a store says of an object without its bytes.
+
+    Attributes:
+        st_size: bytes.
+        tag: another one, where the object was written anew or its bytes are others.
+        written_at: by the store's clock; the year 1 where it does not say.
+    """
+
+    st_size: int
+    tag: str
+    written_at: datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectPath:
+    """A path in an object store. It holds no connection: each process makes its own.
+
+    Attributes:
+        protocol: s3, for one.
+        key: bucket and key, without a slash at either end.
+    """
+
+    protocol: str
+    key: str
+
+    @classmethod
+    def of(cls, address: str) -> ObjectPath:
+        """Return the path that an address names."""
+        protocol, _, key = address.partition("://")
+        return cls(protocol, key.strip("/"))
+
+    # --- its name --------------------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        return f"{self.protocol}://{self.key}"
+
+    def __truediv__(self, other: str) -> ObjectPath:
+        """Return a path under this one; the name is taken as it is, since a key may hold `//` and `.`."""
+        return self if other in ("", ".") else ObjectPath(self.protocol, f"{self.key}/{other}")
+
+    @property
+    def name(self) -> str:
+        """The last part of the key."""
+        return posixpath.basename(self.key)
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind the name's last dot, with it."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> ObjectPath:
+        """The path that this one lies under."""
+        return ObjectPath(self.protocol, posixpath.dirname(self.key))
+
+    def with_name(self, name: str) -> ObjectPath:
+        """Return a path beside this one."""
+        return self.parent / name
+
+    def relative_to(self, other: ObjectPath) -> PurePosixPath:
+        """Return the way from another path to this one."""
+        return PurePosixPath(self.key.removeprefix(f"{other.key}/"))
+
+    # --- one object ------------------------------------------------------------------------------------------------
+
+    def stat(self) -> Told:
+        """Return what the store says of the object, by one request.
+
+        Raises:
+            FileNotFoundError: where there is none.
+        """
+        with self._asked() as store:
+            if self._is_s3:
+                bucket, key, _ = store.split_path(self.key)
+                return _told(store.call_s3("head_object", Bucket=bucket, Key=key), "ContentLength")
+            info = store.info(self.key)
+            if info["type"] == "directory":
+                raise FileNotFoundError(self.key)
+            return _told(info, "size")
+
+    def is_file(self) -> bool:
+        """Tell whether there is an object of that name."""
+        try:
+            self.stat()
+        except FileNotFoundError:
+            return False
+        return True
+
+    exists = is_file
+
+    def is_dir(self) -> bool:
+        """Tell whether there is an object under that name; a folder is nothing else here."""
+        with self._asked() as store:
+            if not self._is_s3:
+                return bool(store.isdir(self.key))
+            bucket, key, _ = store.split_path(self.key)
+            prefix = f"{key}/" if key else ""
+            return bool(store.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"))
+
+    def read_bytes(self, *, at_most: int | None = None) -> bytes:
+        """Return the object's bytes, or as many of the first ones, by one request.
+
+        Raises:
+            FileNotFoundError: where there is none.
+        """
+        with self._asked() as store:
+            try:
+                data: bytes = store.cat_file(self.key, **({} if at_most is None else {"start": 0, "end": at_most}))
+            except OSError as error:
+                if _code(error) in ("InvalidRange", "416"):  # an empty object has no first byte
+                    return b""
+                raise
+        return data
+
+    def read_text(self, encoding: str = "utf-8") -> str:
+        """Return the object's text."""
+        return self.read_bytes().decode(encoding)
+
+    def last_bytes(self, number: int) -> bytes:
+        """Return so many of the object's last bytes, or all that there are, by one request."""
+        with self._asked() as store:
+            data: bytes = store.cat_file(self.key, start=-number)
+            return data
+
+    def download(self, to: Path) -> None:
+        """Put the object's bytes into a file on this machine, by one request."""
+        with self._asked() as store:
+            store.get_file(self.key, str(to))
+
+    def upload(self, file: Path) -> None:
+        """Let the object be a file's bytes: whole, as soon as all have come; until then it is what it was."""
+        with self._asked() as store:
+            store.put_file(str(file), self.key)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Let the object be these bytes, as `upload` does."""
+        with self._asked() as store:
+            store.pipe_file(self.key, data)
+
+    def create(self, data: bytes) -> str:
+        """Make the object, which must not be there yet, and return its tag.
+
+        Raises:
+            FileExistsError: where it is there.
+        """
+        return self._put(data, {"mode": "create"})
+
+    def exchange(self, data: bytes, tag: str) -> str:
+        """Write the object anew, which must be the one of that tag still, and return its new tag.
+
+        Raises:
+            FileExistsError: where it is another one by now.
+        """
+        return self._put(data, {"IfMatch": tag.split(maxsplit=1)[0]} if self._is_s3 else {})
+
+    def _put(self, data: bytes, how: Mapping[str, str]) -> str:
+        with self._asked() as store:
+            try:
+                store.pipe_file(self.key, data, **how)
+            except (OSError, ValueError) as error:
+                if isinstance(error, FileExistsError) or _code(error) in ("PreconditionFailed", "412"):
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self)) from error
+                raise
+        return self.stat().tag
+
+    def unlink(self, *, missing_ok: bool = False) -> None:
+        """Delete the object."""
+        if self._is_s3 or self.is_file():  # S3 says nothing of what is not there
+            with self._asked() as store, suppress(FileNotFoundError):
+                store.rm_file(self.key)
+        elif not missing_ok:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+
+    # --- what lies under it ----------------------------------------------------------------------------------------
+
+    def under(self, start: str = "") -> Iterator[tuple[str, Told]]:
+        """Yield the rest of each key that lies under this one, and what the store says of the object.
+
+        A thousand come by one request. Keys that end in a slash are other tools' marks of a folder, and left out.
+
+        Args:
+            start: of the keys, below this one: others are not asked for, where the store can leave them out.
+        """
+        with self._asked() as store:
+            found = store.find(self.key, detail=True, **({"prefix": start} if start and self._is_s3 else {}))
+        inside = f"{self.key}/"
+        for name, info in found.items():
+            rest = name.removeprefix(inside)
+            if name.startswith(inside) and rest and not rest.endswith("/") and rest.startswith(start):
+                yield rest, _told(info, "size")
+
+    def glob(self, pattern: str) -> Iterator[ObjectPath]:
+        """Yield the objects under this one whose names fit: `*` and `?` within a part, `**` over parts."""
+        start = pattern[: found.start()] if (found := SPECIAL.search(pattern)) else pattern
+        expression = _expression(pattern)
+        yield from (self / rest for rest, _ in self.under(start) if expression.fullmatch(rest))
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Delete objects under this one, a thousand by one request."""
+        keys = [f"{self.key}/{name}" for name in names]
+        with self._asked() as store:
+            if not self._is_s3:
+                for key in keys:
+                    store.rm_file(key)
+                return
+            for first in range(0, len(keys), PER_REQUEST):
+                some = [store.split_path(key)[:2] for key in keys[first : first + PER_REQUEST]]
+                doomed = {"Objects": [{"Key": key} for _, key in some], "Quiet": True}
+                left = store.call_s3("delete_objects", Bucket=some[0][0], Delete=doomed).get("Errors")
+                if left:
+                    raise StoreError(f"{self}: {left[0]['Key']} and others cannot be deleted ({left[0]['Code']})")
+
+    def abort_uploads(self) -> None:
+        """Give up what killed runs began to upload under this path: it is invisible, and is paid for."""
+        if not self._is_s3:
+            return
+        with self._asked() as store:
+            bucket, key, _ = store.split_path(self.key)
+            prefix = f"{key}/" if key else ""
+            found = store.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix).get("Uploads", [])
+            for upload in found:
+                store.abort_mpu(bucket, upload["Key"], upload["UploadId"])
+
+    def reach(self) -> None:
+        """Ask the store for the first key under this path.
+
+        Raises:
+            StoreError: where the store does not answer, or does not let us list.
+        """
+        try:
+            self.is_dir()
+        except FileNotFoundError as error:
+            raise StoreError(f"{self}: no such bucket; expected one that is there; create it first") from error
+        except PermissionError as error:
+            raise StoreError(
+                f"{self}: access denied ({error.strerror}); expected credentials that may list, read and write there"
+            ) from error
+
+    @property
+    def _is_s3(self) -> bool:
+        return PACKAGES.get(self.protocol) == "s3fs"
+
+    @contextmanager
+    def _asked(self) -> Iterator[Any]:
+        """Yield the store; what its libraries raise becomes what the file system would, or StoreError."""
+        import fsspec  # noqa: PLC0415 - an extra: local runs do without
+
+        try:  # fsspec keeps a store's object for each process and thread
+            yield fsspec.filesystem(self.protocol, **(S3_OPTIONS if self._is_s3 else OPTIONS))
+        except (FileExistsError, StoreError):
+            raise
+        except Exception as error:  # each store's libraries have errors of their own
+            raise self._as_ours(error) from error
+
+    def _as_ours(self, error: Exception) -> Exception:
+        said = " ".join(str(error.strerror or error).split()) if isinstance(error, OSError) else str(error)
+        code = _code(error)
+        if code == "NoSuchBucket":
+            return StoreError(f"{self}: no such bucket; expected one that is there; create it first")
+        if isinstance(error, FileNotFoundError):
+            return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
+        if isinstance(error, PermissionError) and code not in OUR_FAULT:
+            return PermissionError(errno.EACCES, f"access denied ({said})", str(self))
+        name = code or type(error).__name__
+        kind = NotKnownError if code in ("NotImplemented", "501") else StoreError
+        return kind(f"{self}: {said} ({name}); {_advice(name)}")
+
+
+def _advice(name: str) -> str:
+    """Return what to do about an error, in words."""
+    if "Credential" in name or "Token" in name or name in OUR_FAULT or "Profile" in name:
+        return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and run the same command again"
+    if "Endpoint" in name or "Connect" in name:
+        return "check AWS_ENDPOINT_URL and the network, and run the same command again"
+    return "mend that and run the same command again; what is finished is kept"
+
+
+def _code(error: BaseException) -> str:
+    """Return S3's word for an error; empty where it has none."""
+    for each in (error, error.__cause__):
+        response = getattr(each, "response", None)
+        if isinstance(response, dict):
+            return str(response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def _told(info: Mapping[str, Any], size: str) -> Told:
+    told = info.get("LastModified") or info.get("updated") or info.get("created")
+    written = told if isinstance(told, datetime) else NEVER
+    return Told(int(info[size] or 0), f"{info.get('ETag') or info.get('etag') or '-'} {told}", written)
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Return what matches the same names as a pattern of pathlib's."""
+    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    return re.compile("".join(words.get(part, part if part.startswith("[") else re.escape(part)) for part in parts))
+
+
+def refusal(address: str) -> str:
+    """Return why an address cannot be used; empty where it can."""
+    protocol, _, key = address.partition("://")
+    if protocol == "file":
+        return f"'{address}': expected the folder itself, without file://"
+    if protocol not in PACKAGES:
+        known = ", ".join(f"{name}://" for name in ("s3", "gs", "az"))
+        return f"'{address}': {protocol}:// is no store that is known here; expected a folder, or one of {known}"
+    if not key.strip("/"):
+        return f"'{address}': names no bucket; expected {protocol}://bucket or {protocol}://bucket/prefix"
+    return ""
+
+
+def missing_package(address: str) -> str:
+    """Return what has to be installed for an address; empty where all is there."""
+    protocol = address.partition("://")[0]
+    package = PACKAGES[protocol]
+    if find_spec(package) is not None:
+        return ""
+    extra = "'cxr-pipeline[s3]'" if package == "s3fs" else package
+    return f"'{address}': {protocol}:// needs {package}: pip install {extra}"
