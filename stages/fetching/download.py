@@ -190,7 +190,7 @@ def _opened(url: str, start: int, *, begun: bool) -> Iterator[http.client.HTTPRe
         if error.code in PASSING:
             raise _DroppedError(f"HTTP {error.code} ({error.reason})") from error
         raise StageError(_refusal(url, error)) from error
-    except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
+    except (OSError, http.client.HTTPException, ValueError) as error:  # no network; no HTTP; letters that no URL has
         why = getattr(error, "reason", error)
         if begun:
             raise _DroppedError(f"cannot be reached ({why})") from error

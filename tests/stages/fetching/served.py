@@ -37,49 +37,57 @@ class Served:
     url: str = ""
 
 
-def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked = self.headers.get("Range", "")
-            served.asked.append(asked)
-            if served.statuses:
-                self.send_error(served.statuses.pop(0))
-                return
-            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and served.ranges else 0
-            if start > 0 and start >= len(served.data):
-                self.send_error(416)
-                return
-            self._send(served.data[start:], start)
+class _Handler(BaseHTTPRequestHandler):
+    shelf: Served
 
-        def _send(self, body: bytes, start: int) -> None:
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(served.data) - 1}/{len(served.data)}")
-            if served.etag:
-                self.send_header("ETag", served.etag)
-            if served.says_size:
-                self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if served.drops:
-                self.wfile.write(body[: served.drops.pop(0)])
-                self.wfile.flush()
-                # closed without lingering: the reader sees a reset, as of a cable that is pulled
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.shutdown(socket.SHUT_RDWR)
-            else:
-                self.wfile.write(body)
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range", "")
+        if self.path == "/moved":
+            self._lead_on()
+            return
+        self.shelf.asked.append(asked)
+        if self.shelf.statuses:
+            self.send_error(self.shelf.statuses.pop(0))
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.shelf.ranges else 0
+        if start > 0 and start >= len(self.shelf.data):
+            self.send_error(416)
+            return
+        self._send(self.shelf.data[start:], start)
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+    def _lead_on(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", self.shelf.url)
+        self.end_headers()
 
-    return Handler
+    def _send(self, body: bytes, start: int) -> None:
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.shelf.data) - 1}/{len(self.shelf.data)}")
+        if self.shelf.etag:
+            self.send_header("ETag", self.shelf.etag)
+        if self.shelf.says_size:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.shelf.drops:
+            self.wfile.write(body[: self.shelf.drops.pop(0)])
+            self.wfile.flush()
+            # closed without lingering: the reader sees a reset, as of a cable that is pulled
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
 
 
 @contextmanager
 def served(data: bytes, **how: Any) -> Iterator[Served]:
     """Serve a file on this machine, in whatever way is asked for."""
     shelf = Served(data, **how)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(shelf)) as server:
+    handler = type("Handler", (_Handler,), {"shelf": shelf})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         shelf.url = f"http://127.0.0.1:{server.server_port}/films.zip"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()

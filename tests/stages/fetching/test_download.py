@@ -59,6 +59,21 @@ def test_a_connection_that_drops_is_taken_up_where_it_ended(tmp_path: Path) -> N
     assert starts[1] < starts[2] <= starts[1] + 500_000
 
 
+def test_it_is_taken_up_behind_an_address_that_leads_elsewhere(tmp_path: Path) -> None:
+    with served(DATA, drops=[1_000_000]) as shelf:
+        fetched(shelf.url.replace("films.zip", "moved"), tmp_path / "films.zip")
+        starts = bytes_asked_from(shelf)
+    assert (tmp_path / "films.zip").read_bytes() == DATA
+    assert len(starts) == 2
+    assert starts[1] > 0
+
+
+@pytest.mark.parametrize("name", ["fílms.zip", "a b.zip", "\n"])
+def test_an_address_that_is_none_is_one_error(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StageError, match="cannot be reached"):
+        fetched(f"http://127.0.0.1:{unused_port()}/{name}", tmp_path / "films.zip")
+
+
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(drops=st.lists(st.integers(0, 5000), max_size=3), ranges=st.booleans(), etag=st.sampled_from(["", '"one"']))
 def test_wherever_it_drops_the_bytes_are_the_file_s(
