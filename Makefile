@@ -4,13 +4,15 @@
 # make attack  kill, stop, double and starve runs, then count what is left; ATTACK="--kills 5" for a quick look
 # make attack-hostile, attack-incremental   the tool over files made to harm it; what ten changed films rewrite
 # make attack-training   training killed again and again, to the bytes of a run that was left alone
+# make docs    the pages that are read off the code, and the site of docs/ in build/site; no network
+# make pictures  the pictures of the README, from phantoms: looked at, then committed
 # make attack-flips   200 single bytes changed at random, each to be found by verify and mended by verify --repair
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro check test attack attack-hostile attack-incremental attack-flips attack-training bench golden docs clean
+.PHONY: setup repro check test attack attack-hostile attack-incremental attack-flips attack-training bench golden docs pictures clean
 
 setup: .venv/.complete
 
@@ -63,6 +65,11 @@ golden: setup
 
 docs: setup
 	python -m docs.reference
+	mkdocs build --strict --quiet
+	@echo "see build/site/index.html"
+
+pictures: setup
+	python -m docs.gallery
 
 clean:
 	rm -rf data/audit data/split data/normalized data/augmented data/evaluation models reports dvc.lock

@@ -47,6 +47,7 @@ TOOLS = (
     Entry("export", "Write the images for ImageFolder, WebDataset or Hugging Face, or the network as ONNX."),
     Entry("probe", "Run simple models on the films: what the data alone gives away."),
     Entry("networks", "Tell what each network takes to train, and whether it fits into the memory at hand."),
+    Entry("fetch", "Bring Kermany's public films, or another archive's, into data/raw."),
     Entry("doctor", "Ask this machine what it is, what is missing on it, and what would be slow."),
     Entry("phantom", "Draw a small synthetic raw set, with planted faults on request."),
 )

@@ -63,7 +63,7 @@ def evaluation_page(
         arms=summary.get("split_arms") or summary.get("split") or {},
         gap_words=gap_words,
         told=[part for part, found in (gap.get("parts") or {}).items() if found["low"] > 0 or found["high"] < 0],
-        waterfall=_waterfall(gap),
+        waterfall=waterfall(gap),
         recall_plot=_recall_plot(splits, classes),
         reliability_plot=_reliability_plot(summary.get("reliability") or {}),
         not_provided=NOT_PROVIDED,
@@ -74,7 +74,7 @@ def _for_screens(draw: Callable[..., Markup], *what: Any, **how: Any) -> ForScre
     return ForScreens(draw(*what, **how), draw(*what, **how, width_in=plots.NARROW_IN))
 
 
-def _waterfall(gap: Figures) -> ForScreens | None:
+def waterfall(gap: Figures) -> ForScreens | None:
     """Return a plot of the way from the first set to the last, or None where there is no gap to take apart."""
     if not gap.get("parts"):
         return None

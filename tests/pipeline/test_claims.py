@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import yaml
 
 from docs import reference
 from pipeline.catalog import STAGES
-from pipeline.cli import main
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -30,18 +28,6 @@ def test_dvc_runs_the_commands_of_the_catalogue_without_flags() -> None:
     assert {name: stage["cmd"] for name, stage in stages.items()} == {
         entry.name: f"cxr-pipeline {entry.name}" for entry in STAGES
     }
-
-
-def test_every_command_in_the_readme_exists_with_its_flags() -> None:
-    text = (REPOSITORY / "README.md").read_text()
-    blocks = "\n".join(re.findall(r"```console\n(.*?)```", text, re.DOTALL))
-    commands = [shlex.split(line, comments=True) for line in blocks.splitlines() if line.startswith("cxr-pipeline")]
-    assert len(commands) >= len(STAGES)
-    for _, name, *arguments in commands:
-        command = main.get_command(None, name)  # type: ignore[arg-type]  # the catalogue needs no context
-        assert command is not None, name
-        known = {flag for option in command.params for flag in option.opts}
-        assert {argument for argument in arguments if argument.startswith("--")} <= known
 
 
 def test_paths_in_the_readme_are_those_that_stages_write() -> None:

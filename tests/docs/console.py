@@ -1,0 +1,166 @@
+"""Runs what pages tell their readers to type, as they would: one shell, in order, in a fresh folder.
+
+python -m tests.docs.console docs/tutorial.md     runs a page and writes what was printed into its `text` blocks
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.docs.markdown import REPOSITORY, Block, blocks
+
+SMALL = """
+normalize: {height: 64, width: 75}
+train: {network: residual, epochs: 1}
+evaluate: {draws: 200}
+"""
+END = "\x1e"  # between a command's output and its exit code
+TIMING = re.compile(r"in [\d,.]+ s \([\d,.]+ ")
+
+
+class Shell:
+    """A shell of a newcomer: the tool on its path, films at ~/films, and nothing else."""
+
+    def __init__(self, home: Path) -> None:
+        """Start it in a folder `work` of a home."""
+        (home / "work").mkdir(exist_ok=True)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path, "HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+        # on a busy machine, joblib's tracker may miss that a lock was let go before it looks for it
+        environment["PYTHONWARNINGS"] = "ignore:resource_tracker:UserWarning"
+        self._bash = subprocess.Popen(
+            ["bash", "--norc"],
+            cwd=home / "work",
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def close(self) -> None:
+        """End the shell."""
+        self._bash.communicate()
+
+    def run(self, command: str) -> tuple[str, int]:
+        """Return what a command prints, on both streams, and its exit code."""
+        assert self._bash.stdin is not None
+        assert self._bash.stdout is not None
+        self._bash.stdin.write(f"{{ {command}\n}} </dev/null\nprintf '{END}%s\\n' $?\n")
+        self._bash.stdin.flush()
+        printed = ""
+        while END not in printed:
+            line = self._bash.stdout.readline()
+            if not line:
+                return printed, -1  # the command ended the shell
+            printed += line
+        output, _, code = printed.rpartition(END)
+        return output, int(code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A block that was run: what it printed, and the block that says what it prints, if any does."""
+
+    block: Block
+    stated: Block | None
+    printed: str
+    failed: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it printed what the page states, as far as the page's remarks want that compared."""
+        if self.stated is None or "not compared" in (self.stated.remarks | self.block.remarks):
+            return True
+        return agrees(self.stated.text, self.printed, numbers_vary="numbers vary" in self.stated.remarks)
+
+
+def run_page(text: str, home: Path) -> list[Ran]:
+    """Run every `console` block of a page but those whose remark says why not; end at the first that fails."""
+    found = [*blocks(text), None]
+    ran: list[Ran] = []
+    with closing(Shell(home)) as shell:
+        for block, after in pairwise(found):
+            if block is None or block.language != "console" or "not run" in block.remarks:
+                continue
+            stated = after if after and after.language == "text" and after.follows else None
+            printed, failed = "", ""
+            for command in commands(block.text):
+                output, code = shell.run(command)
+                printed += output
+                failed = failed or (f"{command}: exit code {code}" if code else "")
+            ran.append(Ran(block=block, stated=stated, printed=printed, failed=failed))
+            if failed and "fails" not in block.remarks:
+                break
+    return ran
+
+
+def commands(text: str) -> list[str]:
+    """Return a block's commands: a line each, but for lines that end with a backslash."""
+    return [line for line in text.replace("\\\n", " ").splitlines() if line.split("#")[0].strip()]
+
+
+def agrees(stated: str, printed: str, *, numbers_vary: bool) -> bool:
+    """Tell whether what is printed is what a page states: times aside, and all numbers where they vary.
+
+    A line of three dots stands for any lines.
+    """
+    parts = [re.escape(_shape(part, numbers_vary)) for part in re.split(r"^ *\.\.\.\n", stated, flags=re.MULTILINE)]
+    return re.fullmatch("(?:.*\n)*?".join(parts), _shape(printed, numbers_vary)) is not None
+
+
+def _shape(text: str, numbers_vary: bool) -> str:  # noqa: FBT001 - told by its one caller
+    text = TIMING.sub("in # s (# ", re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))
+    if numbers_vary:
+        text = re.sub(r"[-+]?\d[\d,.]*\d|[-+]?\d", "#", text)
+        text = re.sub(r"(?<=\S) {2,}", " ", text)
+    return text
+
+
+def rewritten(text: str, ran: list[Ran]) -> str:
+    """Return a page with what was printed in place of what it stated, but where dots stand for lines."""
+    for each in ran:
+        dotted = each.stated is not None and re.search(r"^ *\.\.\.$", each.stated.text, re.MULTILINE)
+        if each.stated is not None and not dotted and "not compared" not in each.block.remarks:
+            text = text.replace(f"```text\n{each.stated.text}```", f"```text\n{each.printed}```", 1)
+    return text
+
+
+def main(names: list[str]) -> int:
+    """Run pages and write what they print into them; return the exit status."""
+    for page in [Path(name).resolve() for name in names]:
+        with TemporaryDirectory() as home:
+            text = page.read_text(encoding="utf-8")
+            if "~/films" in text:
+                films_at(Path(home))
+            ran = run_page(text, Path(home))
+            page.write_text(rewritten(text, ran), encoding="utf-8")
+        if failed := [each.failed for each in ran if each.failed and "fails" not in each.block.remarks]:
+            sys.stderr.write(f"{page.name}: {failed[0]}\n{ran[-1].printed}")
+            return 1
+    return 0
+
+
+def films_at(home: Path) -> None:
+    """Put small phantoms at ~/films, and into ~/work parameters with which a network is trained in seconds."""
+    command = ["cxr-pipeline", "phantom", "--films", "30", "--longest-side-px", "200", "--out", "films"]
+    subprocess.run(
+        [*command, "--root", str(home)],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        check=True,
+        capture_output=True,
+    )
+    (home / "work").mkdir()
+    (home / "work/params.yaml").write_text(SMALL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
