@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from manifests import bounds, store
 from manifests.checks import ManifestError
 from manifests.columns import Schema
+from manifests.places import AnyPath, at_hand
 
 FILES = 1000  # of images that make a slice in the folder layout, about as many as a shard holds
 GROUPS_HELD = 2  # of a manifest's row groups in a process: slices come in the order of the rows
@@ -36,14 +37,14 @@ class Slice:
     last: int
 
 
-def slices(schema: Schema[Any], path: Path) -> list[Slice]:
+def slices(schema: Schema[Any], path: AnyPath) -> list[Slice]:
     """Return a manifest's rows cut where another shard begins, and into FILES rows where there are none.
 
     Raises:
         ManifestError: where the manifest is missing, spoilt, or of another schema.
     """
     store.require(store.read_footer(path), schema, path)
-    schema.check_columns(pq.read_schema(path), where=str(path))
+    schema.check_columns(pq.read_schema(at_hand(path)), where=str(path))
     found: list[Slice] = []
     try:
         with bounds.opened(path) as file:
@@ -75,19 +76,20 @@ def _cut(whole: Slice) -> Iterator[Slice]:
         yield Slice(None, first, min(first + FILES, whole.last))
 
 
-def rows_between(schema: Schema[Any], path: Path, first: int, last: int) -> pa.Table:
+def rows_between(schema: Schema[Any], path: AnyPath, first: int, last: int) -> pa.Table:
     """Return rows of a manifest by their numbers, checked.
 
     Raises:
         ManifestError: where the manifest cannot be read or breaks the schema.
     """
     try:
-        status = path.stat()
-        stamp = (status.st_ino, status.st_mtime_ns)
-        ends = _ends(path, stamp)
+        here = at_hand(path)
+        status = here.stat()
+        stamp = (status.st_ino, status.st_mtime_ns if here is path else 0)  # of a copy, the time says when it was used
+        ends = _ends(here, stamp)
         groups = [n for n, (start, end) in enumerate(pairwise(ends)) if start < last and end > first]
         parts = [
-            _group(path, stamp, n, schema).slice(max(first - ends[n], 0), min(last, ends[n + 1]) - max(first, ends[n]))
+            _group(here, stamp, n, schema).slice(max(first - ends[n], 0), min(last, ends[n + 1]) - max(first, ends[n]))
             for n in groups
         ]
     except (pa.ArrowException, OSError) as error:

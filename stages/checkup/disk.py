@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from manifests.objects import ObjectPath, StoreError
+from manifests.addresses import StoreError
+from manifests.objects import ObjectPath
 from manifests.places import AnyPath
 from stages.checkup.finding import Finding
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from manifests import seal, store
 from manifests.columns import Schema
+from manifests.places import AnyPath
 from manifests.rows import NORMALIZED, SPLITS
 from manifests.shards import SHARDS, ImageFolder
 from manifests.slices import rows_between, slices
@@ -81,7 +81,7 @@ def origins(root: Root, of: Of, split: str) -> tuple[Origin, ...]:
     if of == "both" and split in ("all", "train"):
         refuse_stale(paths.AUGMENTED_MANIFEST, paths.NORMALIZED_MANIFEST, root=root, stage="augment")
     return tuple(
-        Origin(name, ImageFolder(root / Path(MANIFESTS[name]).parent, layout_of(root, name)), splits)
+        Origin(name, ImageFolder((root / MANIFESTS[name]).parent, layout_of(root, name)), splits)
         for name, splits in of_each.items()
         if splits and of in (name, "both")
     )
@@ -139,7 +139,7 @@ def images_of(part: Part, rows: pa.Table) -> Iterator[tuple[int, bytes]]:
         yield image.number, data
 
 
-def where_of(part: Part, path: str) -> Path:
+def where_of(part: Part, path: str) -> AnyPath:
     """Return the file that holds an image of a part."""
     folder = part.origin.folder.path
     return folder / path if part.shard is None else folder / SHARDS / part.shard

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler, get_worker_info
 
 from manifests import store
 from manifests.columns import Schema
+from manifests.places import place_of
 from manifests.rows import NORMALIZED, Split
 from manifests.shards import ImageFolder
 from manifests.slices import rows_between
@@ -61,7 +62,7 @@ class Films:
             StageError: where the split holds no image.
         """
         schema, place = _MANIFESTS[of]
-        manifest = Path(root) / place
+        manifest = place_of(str(root)) / place
         footer = store.read_footer(manifest)
         table = store.read_table(schema.only(*NEEDED), manifest)
         good = _usable(table, split)
