@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from manifests.checks import ManifestError
+from manifests.places import at_hand
 from manifests.shards import SHARDS, ImageFolder
 from stages.stored import Place
 
@@ -59,7 +60,7 @@ class Shelf:
 
     def _file(self, shard: str) -> tuple[pq.ParquetFile, list[int]]:
         if shard not in self._files:
-            file = pq.ParquetFile(self._folder.path / SHARDS / shard)
+            file = pq.ParquetFile(at_hand(self._folder.path / SHARDS / shard))
             sizes = (file.metadata.row_group(number).num_rows for number in range(file.num_row_groups))
             self._files[shard] = file, list(accumulate(sizes))
             if len(self._files) > FILES_OPEN:
