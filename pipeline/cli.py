@@ -159,7 +159,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
 
     def last_words(name: str) -> str:
         end_children()
-        _remove_partials(stage, options["root"])
+        _remove_own_partials(stage, options["root"])
         kept = stage.goes_on or ("finished shards are kept" if _keeps_shards(params) else "it starts anew")
         return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
 
@@ -183,7 +183,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
             raise click.exceptions.Exit(1) from stopped
         except BaseException:
             end_children()  # jobs under way when another one failed
-            _remove_partials(stage, options["root"])
+            _remove_own_partials(stage, options["root"])
             raise
 
 
@@ -206,6 +206,12 @@ def _remove_partials(stage: Stage[Any], root: AnyPath) -> None:
     # a store is asked once: nobody else writes under the root
     for path in {root / path for path in stage.writes} if isinstance(root, Path) else {root}:
         store.remove_partials(path)
+
+
+def _remove_own_partials(stage: Stage[Any], root: AnyPath) -> None:
+    """Remove what this run left unfinished in a folder; a store's uploads may be another's, if the lock was lost."""
+    if isinstance(root, Path):
+        _remove_partials(stage, root)
 
 
 def _processes(stage: Stage[Any]) -> Processes:
