@@ -199,7 +199,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     def last_words(name: str) -> str:
         end_children()
         let_go()
-        _remove_partials(stage, options["root"])
+        _remove_own_partials(stage, options["root"])
         kept = stage.goes_on or ("finished shards are kept" if _keeps_shards(params) else "it starts anew")
         return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
 
@@ -224,7 +224,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
         except BaseException:
             end_children()  # jobs under way when another one failed
             let_go()
-            _remove_partials(stage, options["root"])
+            _remove_own_partials(stage, options["root"])
             raise
 
 
@@ -257,6 +257,12 @@ def _folders(root: AnyPath, raw: AnyPath | None) -> tuple[Path, ...]:
     if not isinstance(root, Path):  # nothing may be laid down in a raw folder for workers to find
         return ()
     return (root, raw) if isinstance(raw, Path) else (root,)
+
+
+def _remove_own_partials(stage: Stage[Any], root: AnyPath) -> None:
+    """Remove what this run left unfinished in a folder; a store's uploads may be another's, if the lock was lost."""
+    if isinstance(root, Path):
+        _remove_partials(stage, root)
 
 
 def _processes(stage: Stage[Any]) -> Processes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -270,3 +272,12 @@ def test_a_place_is_found_again_by_the_name_that_a_manifest_keeps(tmp_path: Path
     for base, path, name in pairs:
         assert places.named_from(base, path) == name
         assert places.joined(base, name) == path
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")  # that is what is tried here
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_a_process_that_is_started_in_mid_work_makes_a_connection_of_its_own(s3: ObjectPath, start: str) -> None:
+    (s3 / "film").write_bytes(b"0123456789")  # the parent has a connection, and a thread that serves it
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(start)) as pool:
+        assert list(pool.map(ObjectPath.read_bytes, [s3 / "film"] * 4, timeout=60)) == [b"0123456789"] * 4
+    assert (s3 / "film").read_bytes() == b"0123456789"

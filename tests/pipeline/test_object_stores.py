@@ -23,6 +23,7 @@ from pipeline.cli import main
 from pipeline.lock import LOCK
 from stages import paths
 from stages.drawn import AUGMENTED
+from stages.learning.dataset import FilmDataset
 from tests import stores
 from tests.stores import Gateway, contents
 
@@ -263,3 +264,27 @@ def test_what_cannot_be_used_is_said_in_one_line(s3: ObjectPath, monkeypatch: py
     result = CliRunner().invoke(main, ["audit", "--raw", str(s3)])
     assert result.exit_code == 2
     assert "needs s3fs: pip install 'cxr-pipeline[s3]'" in result.output
+
+
+def test_an_export_of_a_store_is_that_of_the_folder_and_lies_on_this_machine(
+    built: Path, s3: ObjectPath, tmp_path: Path
+) -> None:
+    put(built, s3)
+    for to in ("webdataset", "hf", "folder"):
+        places = {"folder": tmp_path / f"of-folder-{to}", "store": tmp_path / f"of-store-{to}"}
+        done(built, "export", "--to", to, "--out", str(places["folder"]))
+        done(s3, "export", "--to", to, "--out", str(places["store"]))
+        assert contents(places["store"]) == contents(places["folder"])
+    refused = invoke(s3, "export", "--to", "hf")
+    assert refused.exit_code == 1
+    assert "name a folder by --out" in refused.output
+
+
+def test_the_dataset_of_a_store_gives_the_folders_images(built: Path, s3: ObjectPath) -> None:
+    put(built, s3)
+    here, there = FilmDataset(built), FilmDataset(str(s3))
+    assert len(here) == len(there)
+    for number in (0, len(here) // 2, len(here) - 1):
+        assert here[number][0].equal(there[number][0])
+        assert here[number][1] == there[number][1]
+        assert here.row(number) == there.row(number)
