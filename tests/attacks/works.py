@@ -9,6 +9,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
+
 from stages.contract import Retry, StageError, begin
 
 
@@ -33,8 +35,6 @@ def end_early(_number: int) -> int:
 
 
 def opencv_threads(_number: int) -> int:
-    import cv2  # noqa: PLC0415 - slow to load, and for this alone
-
     return int(cv2.getNumThreads())
 
 
