@@ -21,6 +21,7 @@ from stages.exporting.dealing import OfSplit
 from stages.exporting.origin import Origin, Part, images_of, order_keys, rows_of
 from stages.exporting.published import naming
 from stages.exporting.survey import Survey
+from stages.memory import give_back
 
 SPLIT_NAMES: Mapping[str, str] = {"val": "validation"}  # as Hugging Face calls it; the others keep their names
 LEFT_OUT = ("label", "label_index", "status", "reason", "shard", "index")  # said by `label`, or true of no file here
@@ -91,7 +92,9 @@ def write_one(job: FileJob, *, folder: Path, schema: pa.Schema, seed: int) -> di
     with naming(path):
         _write(path, table, [images[number] for number in order], schema)
         flush(path)
-    return {"samples": len(images), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    del images, of_part
+    give_back()  # or the next file's images come to lie beside the room that these have left
+    return {"samples": len(order), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 def columns_of(rows: pa.Table, schema: pa.Schema) -> pa.Table:
