@@ -19,7 +19,7 @@ from tests.docs.markdown import REPOSITORY, Block, blocks
 
 SMALL = """
 normalize: {height: 64, width: 75}
-train: {network: residual, epochs: 1}
+train: {network: alexnet, epochs: 1}
 evaluate: {draws: 200}
 """
 END = "\x1e"  # between a command's output and its exit code

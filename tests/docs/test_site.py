@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from docs.gallery import MOST_BYTES, PICTURES
+from docs.gallery import MOST_BYTES, PICTURES, draw
 from docs.navigation import SECTIONS, navigation
+from tests.docs.conftest import Traced
 from tests.docs.markdown import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -60,3 +62,13 @@ def test_the_pictures_are_small_and_told_in_words() -> None:
     told = dict(re.findall(r"!\[(.+?)\]\(docs/pictures/(.+?)\)", readme))
     assert set(told.values()) == names
     assert all(len(words) > 40 for words in told)
+
+
+def test_the_pictures_are_drawn_of_any_root_that_was_evaluated(traced: Traced, tmp_path: Path) -> None:
+    draw(traced.root, tmp_path / "pictures")
+    svg = (tmp_path / "pictures/gap.svg").read_text()
+    assert "augmentation: the copies" in svg
+    assert "var(--" not in re.sub(r"var\(--(?:ink|line)\)", "", svg)  # the two colours that it brings
+    with Image.open(tmp_path / "pictures/sheet.png") as sheet:
+        assert sheet.width > 800
+        assert sheet.getpixel((2, 2)) == 250  # paper: the head with the question is cut off, no picture is

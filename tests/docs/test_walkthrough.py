@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
-from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from pipeline.catalog import STAGES
-from pipeline.cli import main
-from tests.docs.console import SMALL
+from tests.docs.conftest import Traced
 from tests.docs.markdown import REPOSITORY
 
 PAGE = REPOSITORY / "docs/walkthrough.md"
@@ -49,45 +42,6 @@ def code_of(name: str) -> CodeType:
     raise ModuleNotFoundError(name)
 
 
-@contextmanager
-def called() -> Iterator[list[CodeType]]:
-    """Yield what is called while this holds, each code once, in the order of the first calls, on all threads."""
-    first: dict[CodeType, None] = {}
-
-    def note(frame: FrameType, event: str, _argument: object) -> None:
-        if event == "call":
-            first.setdefault(frame.f_code)
-
-    order: list[CodeType] = []
-    threading.setprofile(note)
-    sys.setprofile(note)
-    try:
-        yield order
-    finally:
-        sys.setprofile(None)
-        threading.setprofile(None)
-        order += first
-
-
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[CodeType]]:
-    """Return what each stage calls on a few phantoms, in order."""
-    root = tmp_path_factory.mktemp("root")
-    (root / "params.yaml").write_text(SMALL)
-    _invoke(root, "phantom", "--films", "24", "--longest-side-px", "120")
-    orders = {}
-    for entry in STAGES:
-        with called() as order:
-            _invoke(root, entry.name)
-        orders[entry.name] = order
-    return orders
-
-
-def _invoke(root: Path, *command: str) -> None:
-    result = CliRunner().invoke(main, [*command, "--root", str(root), "--backend", "sequential"])
-    assert result.exit_code == 0, result.output
-
-
 def test_the_walk_goes_through_every_stage() -> None:
     assert list(told()) == [entry.name for entry in STAGES]
     assert all(len(names) >= 5 for names in told().values())
@@ -99,6 +53,6 @@ def test_a_function_that_the_walk_names_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("stage", [entry.name for entry in STAGES])
-def test_a_film_meets_them_in_the_order_that_the_walk_tells(stage: str, traced: dict[str, list[CodeType]]) -> None:
+def test_a_film_meets_them_in_the_order_that_the_walk_tells(stage: str, traced: Traced) -> None:
     names = {code_of(name): name for name in told()[stage]}
-    assert [names[code] for code in traced[stage] if code in names] == told()[stage]
+    assert [names[code] for code in traced.calls[stage] if code in names] == told()[stage]
