@@ -186,11 +186,17 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     from pipeline.console import ProgressBar, Tally, shown  # noqa: PLC0415 - not needed for help
     from pipeline.lock import locked  # noqa: PLC0415 - pydantic, by way of the contract: as above
     from pipeline.stopping import Stopped, end_children, stoppable  # noqa: PLC0415 - not needed for help
+    from pipeline.unfinished import (  # noqa: PLC0415 - pyarrow: as above
+        keeps_shards,
+        remove_own_partials,
+        remove_partials,
+        writes,
+    )
     from pipeline.workers import dismiss, let_go  # noqa: PLC0415 - joblib: not needed for help
 
     tally = Tally(ProgressBar(stage.name, wanted=options["progress"] and _processes(stage).rank == 0))
     machine = _machine(stage, options, sections, tally)
-    if not _writes(stage, params, options) or machine.training.rank > 0:
+    if not writes(stage, params, options) or machine.training.rank > 0:
         try:
             return stage.run(params, options["root"], machine)
         finally:
@@ -199,8 +205,8 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     def last_words(name: str) -> str:
         end_children()
         let_go()
-        _remove_own_partials(stage, options["root"])
-        kept = stage.goes_on or ("finished shards are kept" if _keeps_shards(params) else "it starts anew")
+        remove_own_partials(stage, options["root"])
+        kept = stage.goes_on or ("finished shards are kept" if keeps_shards(params) else "it starts anew")
         return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
 
     told = threading.Lock()
@@ -214,7 +220,7 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
     with locked(options["root"], f"cxr-pipeline {stage.name}", lambda text: click.echo(f"Warning: {text}", err=True)):
         try:
             with stoppable(tell):
-                _remove_partials(stage, options["root"])
+                remove_partials(stage, options["root"])
                 report = stage.run(params, options["root"], machine)
                 dismiss()
                 return report
@@ -224,32 +230,8 @@ def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any
         except BaseException:
             end_children()  # jobs under way when another one failed
             let_go()
-            _remove_own_partials(stage, options["root"])
+            remove_own_partials(stage, options["root"])
             raise
-
-
-def _keeps_shards(params: Any) -> bool:
-    """Tell whether a stage, or one of those that a tool runs, writes shards."""
-    parts = (params, *(getattr(params, name) for name in type(params).model_fields))
-    return any(getattr(part, "layout", "") == "shards" for part in parts)
-
-
-def _writes(stage: Stage[Any], params: Any, options: dict[str, Any]) -> bool:
-    """Tell whether a stage can write under the root: one that must read there finds nothing where there is no root."""
-    reads_there = stage.reads and options.get("raw") is None
-    asked = not stage.writes_if or getattr(params, stage.writes_if)
-    return bool(stage.writes) and asked and (options["root"].is_dir() or not reads_there)
-
-
-def _remove_partials(stage: Stage[Any], root: AnyPath) -> None:
-    from manifests import store  # noqa: PLC0415 - pyarrow: `--help` does without
-    from pipeline.backends.terms import remove_probes  # noqa: PLC0415 - as above
-
-    # a store is asked once: nobody else writes under the root
-    for path in {root / path for path in stage.writes} if isinstance(root, Path) else {root}:
-        store.remove_partials(path)
-    if isinstance(root, Path):
-        remove_probes(root)
 
 
 def _folders(root: AnyPath, raw: AnyPath | None) -> tuple[Path, ...]:
@@ -257,12 +239,6 @@ def _folders(root: AnyPath, raw: AnyPath | None) -> tuple[Path, ...]:
     if not isinstance(root, Path):  # nothing may be laid down in a raw folder for workers to find
         return ()
     return (root, raw) if isinstance(raw, Path) else (root,)
-
-
-def _remove_own_partials(stage: Stage[Any], root: AnyPath) -> None:
-    """Remove what this run left unfinished in a folder; a store's uploads may be another's, if the lock was lost."""
-    if isinstance(root, Path):
-        _remove_partials(stage, root)
 
 
 def _processes(stage: Stage[Any]) -> Processes:
