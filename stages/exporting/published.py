@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.store import PARTIAL, file_sha256, write_json
-from stages.contract import Root, StageError
+from stages.contract import ParamsError, Root, StageError
 
 INDEX = "export.json"
 CARD = "README.md"
@@ -24,12 +24,22 @@ def target(root: Root, out: str) -> Path:
     """Return the folder to write, with links followed.
 
     Raises:
+<<<<<<< HEAD
         StageError: where it would lie among the files of a stage, or holds the root; or where it would lie in a store.
     """
     if not isinstance(root, Path):
         if "://" in out or not Path(out).is_absolute():
             raise StageError(f"{root / out}: exports are written on this machine; name a folder by --out, whole")
         return Path(out).resolve()
+=======
+        ParamsError: where it is an address.
+        StageError: where it would lie among the files of a stage, or holds the root.
+    """
+    if "://" in out:
+        raise ParamsError(
+            f"export: --out {out} is an address; expected a folder on this machine, to be copied from there"
+        )
+>>>>>>> exports
     folder = (root / out).resolve()
     for own in OWN:
         if folder.is_relative_to((root / own).resolve()):

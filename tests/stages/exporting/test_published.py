@@ -250,6 +250,8 @@ def test_augmented_images_of_films_that_were_normalized_anew_do_not_go_out_besid
 def test_a_split_without_images_and_a_wrong_question_say_what_to_do(built: Path, machine: Machine) -> None:
     with pytest.raises(StageError, match=r"augmented/manifest\.parquet: no image of split val that can go out"):
         export(built, machine, to="folder", of="augmented", split="val")
+    with pytest.raises(ParamsError, match=r"--out s3://bucket/set is an address; expected a folder on this machine"):
+        export(built, machine, to="hf", out="s3://bucket/set")
     with pytest.raises(ParamsError, match=r"expected one of them"):
         run(ExportParams(to="hf", onnx="x.onnx"), built, machine)
     with pytest.raises(ParamsError, match=r"expected --onnx FILE, or --to folder, webdataset or hf"):

@@ -21,6 +21,7 @@ from manifests import store
 from stages import paths
 from stages.contract import Machine
 from stages.films.frame import Gray
+from stages.normalize import NormalizeParams
 from tests.stages.exporting.conftest import CLASSES
 from tests.stages.exporting.made import Key, export, key_of, known, of_both, require_same
 
@@ -269,3 +270,18 @@ def test_a_file_of_the_exported_folder_opens_by_itself_with_the_names_of_the_cla
     files = str(out / "data/train-*.parquet")
     rows = datasets.load_dataset("parquet", data_files=files, split="train")
     assert rows.features["label"].names == ["normal", "bacterial", "viral"]
+
+
+@pytest.mark.real
+def test_real_films_come_back_through_load_dataset_and_webdataset(
+    machine: Machine,
+    normalized_real_films: Callable[[NormalizeParams], Path],
+    datasets: Any,
+    webdataset: Any,
+) -> None:
+    root = normalized_real_films(NormalizeParams())
+    expected = known(root, "normalized")
+    out, _ = export(root, machine, to="hf", of="normalized")
+    require_same(by_load_dataset(out, datasets), expected)
+    out, _ = export(root, machine, to="webdataset", of="normalized")
+    require_same(by_webdataset(out, webdataset), expected)
