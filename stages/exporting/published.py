@@ -24,22 +24,17 @@ def target(root: Root, out: str) -> Path:
     """Return the folder to write, with links followed.
 
     Raises:
-<<<<<<< HEAD
-        StageError: where it would lie among the files of a stage, or holds the root; or where it would lie in a store.
-    """
-    if not isinstance(root, Path):
-        if "://" in out or not Path(out).is_absolute():
-            raise StageError(f"{root / out}: exports are written on this machine; name a folder by --out, whole")
-        return Path(out).resolve()
-=======
         ParamsError: where it is an address.
-        StageError: where it would lie among the files of a stage, or holds the root.
+        StageError: where it would lie among the files of a stage, or holds the root; or with the root in a store.
     """
     if "://" in out:
         raise ParamsError(
             f"export: --out {out} is an address; expected a folder on this machine, to be copied from there"
         )
->>>>>>> exports
+    if not isinstance(root, Path):
+        if not Path(out).is_absolute():
+            raise StageError(f"{root / out}: exports are written on this machine; name a folder by --out, whole")
+        return Path(out).resolve()
     folder = (root / out).resolve()
     for own in OWN:
         if folder.is_relative_to((root / own).resolve()):
