@@ -101,24 +101,50 @@ def run(params: FetchParams, root: Root, machine: Machine) -> Report:
     address = download.shown(params.url)
     if found := _held(folder):
         return _left_alone(folder, origin, address, found)
-    local = _local(params.url)
-    target = local or folder.with_name(f"{folder.name}.archive")
-    told = [] if local else download.download(params.url, target, track=machine.track)
-    sha256 = store.file_sha256(target)
-    told.append(f"{address}: {target.stat().st_size / 1e6:,.1f} MB, sha256 {sha256}")
-    told.append(_compared(sha256, params, origin, target, local=local is not None))
+    brought = _bring(params, folder, machine)
+    size = brought.file.stat().st_size
+    compared = _compared(brought, params, origin)
     with _aside(folder) as aside:
-        unpacked = _unpacked(target, aside, machine, local=local is not None)
-        came = _origin(unpacked, url=address, sha256=sha256, archive_bytes=target.stat().st_size)
+        unpacked = _unpacked(brought, aside, machine)
+        came = _origin(unpacked, url=address, sha256=brought.sha256, archive_bytes=size)
         store.write_json(_beside(folder), asdict(came))
-    if not local and not params.keep:
-        download.discard(target)
+    if not params.keep:
+        brought.discard()
     return Report(
         done=len(unpacked.files),
         unit="films",
-        lines=[*told, *_lines(unpacked, known=bool(came.licence))],
+        lines=[
+            *brought.told,
+            f"{address}: {size / 1e6:,.1f} MB, sha256 {brought.sha256}",
+            compared,
+            *_lines(unpacked, known=bool(came.licence)),
+        ],
         written=(params.out, _beside(PurePath(params.out)).as_posix()),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Brought:
+    """An archive on this machine: downloaded, or the user's own, which nobody deletes."""
+
+    file: Path
+    sha256: str
+    own: bool
+    told: Sequence[str] = ()
+
+    def discard(self) -> None:
+        """Delete the archive, if it was downloaded."""
+        if not self.own:
+            download.discard(self.file)
+
+
+def _bring(params: FetchParams, folder: Path, machine: Machine) -> _Brought:
+    """Return the archive; what must be downloaded lies beside the folder."""
+    if (own := _local(params.url)) is not None:
+        return _Brought(file=own, sha256=store.file_sha256(own), own=True)
+    file = folder.with_name(f"{folder.name}.archive")
+    told = download.download(params.url, file, track=machine.track)
+    return _Brought(file=file, sha256=store.file_sha256(file), own=False, told=told)
 
 
 def _local(url: str) -> Path | None:
@@ -157,7 +183,7 @@ def _left_alone(folder: Path, origin: Origin | None, address: str, found: int) -
     )
 
 
-def _compared(sha256: str, params: FetchParams, origin: Origin | None, target: Path, *, local: bool) -> str:
+def _compared(brought: _Brought, params: FetchParams, origin: Origin | None) -> str:
     """Tell what an archive's hash was compared with.
 
     Raises:
@@ -170,9 +196,8 @@ def _compared(sha256: str, params: FetchParams, origin: Origin | None, target: P
     if not expected:
         return "that sha256 is recorded; it was compared with none, since none is known (--sha256)"
     by = "--sha256" if params.sha256 else "its authors" if published else "the first fetch"
-    if sha256 != expected:
-        if not local:
-            download.discard(target)
+    if (sha256 := brought.sha256) != expected:
+        brought.discard()
         raise StageError(
             f"{address}: its sha256 is {sha256}; expected {expected}, by {by}; nothing was unpacked. It is damaged or "
             f"another file: fetch it again, or take it for right with --sha256 {sha256}"
@@ -198,14 +223,13 @@ def _aside(folder: Path) -> Iterator[Path]:
         rmtree(aside, ignore_errors=True)
 
 
-def _unpacked(target: Path, aside: Path, machine: Machine, *, local: bool) -> Unpacked:
+def _unpacked(brought: _Brought, aside: Path, machine: Machine) -> Unpacked:
     """Unpack an archive. If it was downloaded and is refused, it goes; it stays where the disk is full."""
     try:
-        with machine.track(round(target.stat().st_size / archive.KB), unit="kB") as advance:
-            return archive.unpack(target, aside, advance=advance)
+        with machine.track(round(brought.file.stat().st_size / archive.KB), unit="kB") as advance:
+            return archive.unpack(brought.file, aside, advance=advance)
     except StageError:
-        if not local:
-            download.discard(target)
+        brought.discard()
         raise
 
 
@@ -215,9 +239,10 @@ def _beside(folder: PurePath) -> Path:
 
 def _origin_beside(folder: Path) -> Origin | None:
     try:
-        return Origin(**json.loads(_beside(folder).read_text(encoding="utf-8")))
+        found = Origin(**json.loads(_beside(folder).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    return found if isinstance(found.films, int) else None  # whatever else may have been written there
 
 
 def _origin(unpacked: Unpacked, *, url: str, sha256: str, archive_bytes: int) -> Origin:
