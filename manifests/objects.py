@@ -32,7 +32,7 @@ from manifests.addresses import (
 # no listing is kept: other processes write meanwhile. One request at a time: more would ask for the size first.
 OPTIONS: Mapping[str, Any] = {"use_listings_cache": False}
 S3_OPTIONS: Mapping[str, Any] = {**OPTIONS, "max_concurrency": 1}
-PER_REQUEST = 1000  # keys that S3 deletes at once
+PER_REQUEST = 1000  # keys that S3 lists or deletes at once
 SPECIAL = re.compile(r"[*?\[]")
 
 
@@ -89,11 +89,7 @@ class ObjectPath:
     # --- one object ------------------------------------------------------------------------------------------------
 
     def stat(self) -> Told:
-        """Return what the store says of the object, by one request.
-
-        Raises:
-            FileNotFoundError: where there is none.
-        """
+        """Return what the store says of the object, by one request; FileNotFoundError where there is none."""
         with self._asked() as store:
             if self._is_s3:
                 bucket, key, _ = store.split_path(self.key)
@@ -123,11 +119,7 @@ class ObjectPath:
             return bool(store.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1).get("Contents"))
 
     def read_bytes(self, *, at_most: int | None = None) -> bytes:
-        """Return the object's bytes, or as many of the first ones, by one request.
-
-        Raises:
-            FileNotFoundError: where there is none.
-        """
+        """Return the object's bytes, or as many of the first ones, by one request; FileNotFoundError as above."""
         with self._asked() as store:
             try:
                 data: bytes = store.cat_file(self.key, **({} if at_most is None else {"start": 0, "end": at_most}))
@@ -163,19 +155,11 @@ class ObjectPath:
             store.pipe_file(self.key, data)
 
     def create(self, data: bytes) -> str:
-        """Make the object, which must not be there yet, and return its tag.
-
-        Raises:
-            FileExistsError: where it is there.
-        """
+        """Make the object, and return its tag; FileExistsError where it is there already."""
         return self._put(data, {"mode": "create"})
 
     def exchange(self, data: bytes, tag: str) -> str:
-        """Write the object anew, which must be the one of that tag still, and return its new tag.
-
-        Raises:
-            FileExistsError: where it is another one by now.
-        """
+        """Write the object of that tag anew, and return its new tag; FileExistsError where it is another by now."""
         return self._put(data, {"IfMatch": tag.split(maxsplit=1)[0]} if self._is_s3 else {})
 
     def _put(self, data: bytes, how: Mapping[str, str]) -> str:
@@ -206,13 +190,32 @@ class ObjectPath:
         Args:
             start: of the keys, below this one: others are not asked for, where the store can leave them out.
         """
+        for name, told in self._s3_under(start) if self._is_s3 else self._found_under(start):
+            if name and not name.endswith("/"):
+                yield name, told
+
+    def _s3_under(self, start: str) -> Iterator[tuple[str, Told]]:
+        """Yield them page by page: of a million films, one page is held."""
+        more: dict[str, str] = {}
+        while True:
+            with self._asked() as store:
+                bucket, key, _ = store.split_path(self.key)
+                inside = f"{key}/" if key else ""
+                asked = {"Bucket": bucket, "Prefix": inside + start, "MaxKeys": PER_REQUEST, **more}
+                page = store.call_s3("list_objects_v2", **asked)
+            for info in page.get("Contents", []):
+                yield info["Key"].removeprefix(inside), told_by(info, "Size")
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def _found_under(self, start: str) -> Iterator[tuple[str, Told]]:
         with self._asked() as store:
-            found = store.find(self.key, detail=True, **({"prefix": start} if start and self._is_s3 else {}))
+            found = store.find(self.key, detail=True)
         inside = f"{self.key}/"
         for name, info in found.items():
-            rest = name.removeprefix(inside)
-            if name.startswith(inside) and rest and not rest.endswith("/") and rest.startswith(start):
-                yield rest, told_by(info, "size")
+            if name.startswith(inside + start):
+                yield name.removeprefix(inside), told_by(info, "size")
 
     def glob(self, pattern: str) -> Iterator[ObjectPath]:
         """Yield the objects under this one whose names fit: `*` and `?` within a part, `**` over parts."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests import places, seal, source, store
+from manifests import objects, places, seal, source, store
 from manifests.addresses import StoreError, refusal
 from manifests.checks import ManifestError
 from manifests.objects import ObjectPath
@@ -56,6 +56,25 @@ def test_a_thousand_objects_are_deleted_by_one_request(counted: tuple[ObjectPath
     gateway.requests.clear()
     root.remove(names)
     assert [method for method, _ in gateway.requests] == ["POST"]
+    assert not list(root.under())
+
+
+def test_a_long_listing_comes_page_by_page_as_it_is_used(
+    counted: tuple[ObjectPath, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "PER_REQUEST", 3)
+    root, gateway = counted
+    names = [f"raw/{number}.png" for number in range(8)]
+    for name in names:
+        (root / name).write_bytes(b"x")
+    gateway.requests.clear()
+    found = root.under()
+    assert next(found)[0] == names[0]
+    assert spent(gateway) == {"LIST": 1}
+    assert [name for name, _ in found] == names[1:]
+    assert spent(gateway) == {"LIST": 2}
+    root.remove(names)
+    assert [method for method, _ in gateway.requests] == ["POST"] * 3
     assert not list(root.under())
 
 
