@@ -6,13 +6,14 @@
 # make attack-training   training killed again and again, to the bytes of a run that was left alone
 # make docs    the pages that are read off the code, and the site of docs/ in build/site; no network
 # make pictures  the pictures of the README, from phantoms: looked at, then committed
+# make attack-everywhere   one set on every backend, in a folder and in a store: the same bytes, or exit 1
 # make attack-flips   200 single bytes changed at random, each to be found by verify and mended by verify --repair
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup repro check test attack attack-hostile attack-incremental attack-flips attack-training bench golden docs pictures clean
+.PHONY: setup repro check test attack attack-hostile attack-incremental attack-everywhere attack-flips attack-training bench golden docs pictures clean
 
 setup: .venv/.complete
 
@@ -36,7 +37,7 @@ check: setup
 	python -m docs.reference --check
 
 test: check
-	pytest
+	pytest --numprocesses 2 --dist loadfile
 
 attack: setup
 	python -m tests.attacks.kill $(ATTACK)
@@ -56,6 +57,9 @@ attack-incremental: setup
 
 attack-training: setup
 	python -m tests.attacks.training $(ATTACK)
+
+attack-everywhere: setup
+	python -m tests.attacks.everywhere $(ATTACK)
 
 attack-flips: setup
 	python -m tests.attacks.flips $(ATTACK)

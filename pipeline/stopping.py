@@ -73,8 +73,10 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _enforce(ear: socket.socket, over: threading.Event, end: Callable[[str], None]) -> None:
+    woken_by: list[int] = []
     with ear:
-        woken_by = [number for number in ear.recv(16) if number in SIGNALS]
+        while not woken_by and (numbers := ear.recv(16)):  # nothing once the run is over
+            woken_by = [number for number in numbers if number in SIGNALS]  # a library may hear of its children
     if woken_by and not over.wait(DEADLINE_S):
         end(signal.Signals(woken_by[0]).name)
         os._exit(1)

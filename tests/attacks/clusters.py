@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -130,7 +132,8 @@ def _free_port() -> int:
 
 @contextmanager
 def ray_cluster(folder: Path, *, cpus: int = 2) -> Iterator[Cluster]:
-    """Run a Ray node."""
+    """Run a Ray node; its sockets lie in a folder of a short name, since theirs may have 107 letters with it."""
+    own = tempfile.mkdtemp(prefix="ray-")
     head = _start(
         folder,
         "head",
@@ -143,7 +146,7 @@ def ray_cluster(folder: Path, *, cpus: int = 2) -> Iterator[Cluster]:
         f"--num-cpus={cpus}",
         "--include-dashboard=false",
         f"--ray-client-server-port={_free_port()}",
-        f"--temp-dir={folder / 'ray'}",
+        f"--temp-dir={own}",
         f"--object-store-memory={100 * 2**20}",
         "--disable-usage-stats",
     )
@@ -154,6 +157,7 @@ def ray_cluster(folder: Path, *, cpus: int = 2) -> Iterator[Cluster]:
         yield Cluster("ray", address, (head.pid,), head.pid)
     finally:
         _end(started)
+        shutil.rmtree(own, ignore_errors=True)
 
 
 def _end(started: Sequence[subprocess.Popen[bytes]]) -> None:
