@@ -21,6 +21,7 @@ from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.fetching import archive, download
 from stages.fetching.archive import Unpacked
 from stages.fetching.known import KERMANY
+from stages.paths import folder_under_the_root
 
 MOST_NAMED = 3  # of what was left out
 
@@ -55,13 +56,7 @@ class FetchParams(Params):
             raise ValueError("expected 64 hexadecimal digits")
         return text.lower()
 
-    @field_validator("out")
-    @classmethod
-    def _out_has_a_name(cls, text: str) -> str:
-        path = PurePath(text)
-        if not path.name or path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"is {text!r}; expected the name of a folder under the root")
-        return text
+    _out_has_a_name = field_validator("out")(folder_under_the_root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

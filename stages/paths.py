@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 RAW = "data/raw"
 AUDIT = "data/audit/manifest.parquet"
 AUDIT_SUMMARY = "reports/audit.json"
@@ -29,3 +31,15 @@ RELIABILITY = "reports/reliability.csv"
 PLAN = "reports/plan.json"  # where it is asked for
 PROBES = "reports/probes.json"
 TEST_PEEKS = "reports/test_peeks.jsonl"  # a log that only grows, and so no output of a stage
+
+
+def folder_under_the_root(text: str) -> str:
+    """Return the name of a folder to write under the root.
+
+    Raises:
+        ValueError: where it is no name, or leads elsewhere.
+    """
+    path = PurePath(text)
+    if not path.name or path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"is {text!r}; expected the name of a folder under the root")
+    return text

@@ -19,6 +19,7 @@ from stages.contract import Machine, Params, Report, Root, Stage, StageError
 from stages.films.phantom_faults import FAULTS, with_faults
 from stages.films.phantom_plan import FEWEST_FILMS, LABELS, LARGEST, Fault, PhantomFilm, plan
 from stages.films.phantom_pose import letter
+from stages.paths import folder_under_the_root
 
 TRUTH_COLUMNS = (
     "path",
@@ -59,13 +60,7 @@ class PhantomParams(Params):
             raise ValueError(f"holds {', '.join(unknown)}; allowed: none, all, or any of {','.join(FAULTS)}")
         return text
 
-    @field_validator("out")
-    @classmethod
-    def _out_has_a_name(cls, text: str) -> str:
-        path = PurePath(text)
-        if not path.name or path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"is {text!r}; expected the name of a folder under the root")
-        return text
+    _out_has_a_name = field_validator("out")(folder_under_the_root)
 
 
 def _names(text: str) -> list[str]:

@@ -81,9 +81,7 @@ def unpack(archive: Path, folder: Path, *, advance: Callable[[int], None]) -> Un
                 )
             _refuse_too_much([member for member in members if member.name in layout.where], archive, folder)
             return _write(members, source, layout, folder, advance)
-    except NotImplementedError as error:
-        raise StageError(f"{archive}: cannot be unpacked ({error}); {FIT_FOR_ZIP}") from error
-    except RuntimeError as error:  # zipfile's word for an encrypted member
+    except RuntimeError as error:  # zipfile's word for an encrypted member, and for a compression that it lacks
         raise StageError(f"{archive}: cannot be unpacked ({error}); {FIT_FOR_ZIP}") from error
     except DAMAGE as error:
         raise StageError(f"{archive}: damaged ({error}); {FIT_FOR_ZIP}") from error
