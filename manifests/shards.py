@@ -225,32 +225,37 @@ class ImageFolder:
         except (OSError, pa.ArrowException, IndexError, KeyError) as error:
             raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
 
-    def remove_others(self, keep: pa.ChunkedArray) -> int:
-        """Delete every file that the manifest does not claim and return how many there were.
-
-        Args:
-            keep: POSIX paths under the folder: shards, or image files.
-        """
+    def others(self, keep: pa.ChunkedArray) -> list[str]:
+        """Return every file that a manifest which claims the paths `keep` does not claim, itself left out."""
         kept = pa.chunked_array([*keep.cast(pa.binary()).chunks, pa.array([MANIFEST.encode()])], pa.binary())
+        found = self._files()
+        others: list[bytes] = []
+        while some := list(islice(found, FILES_AT_ONCE)):
+            names = pa.array(some, pa.binary())
+            others += names.filter(pc.invert(pc.is_in(names, value_set=kept))).to_pylist()
+        return [os.fsdecode(name) for name in others]
+
+    def _files(self) -> Iterator[bytes]:
+        """Yield the POSIX path of every file under the folder; links are not followed."""
         if isinstance(self.path, ObjectPath):
-            there = pa.array([name.encode() for name, _ in self.path.under()], pa.binary())
-            doomed = [name.decode() for name in there.filter(pc.invert(pc.is_in(there, value_set=kept))).to_pylist()]
+            yield from (name.encode() for name, _ in self.path.under())
+        elif self.path.is_dir():
+            for entry in _under(self.path):
+                if entry.is_file():
+                    yield os.fsencode(Path(entry.path).relative_to(self.path).as_posix())
+
+    def remove_others(self, keep: pa.ChunkedArray) -> int:
+        """Delete the files that `others` names, and folders that are empty; return how many files there were."""
+        doomed = self.others(keep)
+        if isinstance(self.path, ObjectPath):
             self.path.remove(doomed)
             return len(doomed)
-        found = _under(self.path)
-        others: list[bytes] = []
-        folders: list[str] = []
-        while some := list(islice(found, FILES_AT_ONCE)):
-            folders += [entry.path for entry in some if entry.is_dir(follow_symlinks=False)]
-            files = [Path(entry.path).relative_to(self.path).as_posix() for entry in some if entry.is_file()]
-            names = pa.array(map(os.fsencode, files), pa.binary())
-            others += names.filter(pc.invert(pc.is_in(names, value_set=kept))).to_pylist()
-        for name in others:
-            (self.path / os.fsdecode(name)).unlink()
-        for folder in folders:
+        for name in doomed:
+            (self.path / name).unlink()
+        for folder in [entry.path for entry in _under(self.path) if entry.is_dir(follow_symlinks=False)]:
             with suppress(OSError):  # it is not empty
                 Path(folder).rmdir()
-        return len(others)
+        return len(doomed)
 
 
 def _under(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -173,45 +173,61 @@ def job_of(prefix: str, films: Sequence[NormalizedRow], params: AugmentParams, f
     return AugmentJob(shards.shard_name(prefix, key), tuple(films))
 
 
+@dataclass(frozen=True, slots=True)
+class Normalized:
+    """What copies are made of.
+
+    Attributes:
+        films: the rows of the usable training films.
+        folder: where their images lie.
+        frame: of every film.
+        footer: of their manifest.
+    """
+
+    films: pa.Table
+    folder: ImageFolder
+    frame: Frame
+    footer: store.Footer
+
+
+def read_normalized(params: AugmentParams, root: Root) -> Normalized:
+    """Return the films that copies are made of.
+
+    Raises:
+        StageError: where there is none, or they were normalized before the split changed.
+        ParamsError: where margins are to be covered and cannot be.
+    """
+    manifest = root / paths.NORMALIZED_MANIFEST
+    films = rows_with(store.read_table(NORMALIZED, manifest), status="ok", split="train")
+    if not len(films):
+        raise StageError(f"{manifest}: holds no training film; expected some; see {paths.SPLIT_SUMMARY}")
+    refuse_stale(paths.NORMALIZED_MANIFEST, paths.SPLIT, root=root, stage="normalize")
+    footer = store.read_footer(manifest)
+    frame = Frame(**footer.facts["frame"])
+    refuse_what_cannot_be_covered(params, frame)
+    return Normalized(films, ImageFolder(root / paths.NORMALIZED, footer.params["layout"]), frame, footer)
+
+
 def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
     """Write the originals and copies of every training film."""
-    source = root / paths.NORMALIZED_MANIFEST
-    films = rows_with(store.read_table(NORMALIZED, source), status="ok", split="train")
-    if not len(films):
-        raise StageError(f"{source}: holds no training film; expected some; see {paths.SPLIT_SUMMARY}")
-    refuse_stale(paths.NORMALIZED_MANIFEST, paths.SPLIT, root=root, stage="normalize")
-    normalized = store.read_footer(source)
-    frame = Frame(**normalized.facts["frame"])
-    refuse_what_cannot_be_covered(params, frame)
-    work = partial(
-        augment_job,
-        params=params,
-        source=ImageFolder(root / paths.NORMALIZED, normalized.params["layout"]),
-        frame=frame,
-        root=root,
-    )
-    copies = params.copies + 1
-    jobs = jobs_of(films, params, frame)
+    normalized = read_normalized(params, root)
+    films, frame = normalized.films, normalized.frame
     folder = ImageFolder(root / paths.AUGMENTED, params.layout)
     before = folder.shards_on_disk()
-    retry = shard_retry(partial(job_of, params=params, frame=frame))
     withdraw(folder)
     tables = machine.fan_out(
-        work,
-        jobs,
+        partial(augment_job, params=params, source=normalized.folder, frame=frame, root=root),
+        jobs_of(films, params, frame),
         unit="images",
-        weigh=lambda job: len(job.films) * copies,
-        total=len(films) * copies,
-        retry=retry,
+        weigh=lambda job: len(job.films) * (params.copies + 1),
+        total=len(films) * (params.copies + 1),
+        retry=shard_retry(partial(job_of, params=params, frame=frame)),
     )
     footer = store.Footer(
         params=params.model_dump(mode="json"),
-        sources={
-            paths.NORMALIZED_MANIFEST: store.file_sha256(source),
-            paths.SPLIT: store.file_sha256(root / paths.SPLIT),
-        },
-        facts=normalized.facts,
-        recipes=normalized.recipes_with("normalize"),
+        sources={path: store.file_sha256(root / path) for path in (paths.NORMALIZED_MANIFEST, paths.SPLIT)},
+        facts=normalized.footer.facts,
+        recipes=normalized.footer.recipes_with("normalize"),
     )
     published = publish(folder, tables, AUGMENTED, footer, sums=_sums)
     return Report(
@@ -221,7 +237,7 @@ def run(params: AugmentParams, root: Root, machine: Machine) -> Report:
         lines=[
             *kept_line(folder, before, published, "images"),
             *_lines(published.sums, len(films), params),
-            *leak_warning(normalized.facts),
+            *leak_warning(footer.facts),
         ],
         written=(paths.AUGMENTED_MANIFEST,),
     )

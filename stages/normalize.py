@@ -196,34 +196,62 @@ def raw_folder(facts: Mapping[str, Any], root: Root, machine: Machine) -> AnyPat
     return machine.raw or joined(root, str(facts["raw"]))
 
 
-def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:
-    """Normalize every film that has a split."""
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """What is brought into the frame.
+
+    Attributes:
+        films: the rows of the usable films.
+        raw: the folder that they lie in.
+        footer: of the split's manifest.
+    """
+
+    films: pa.Table
+    raw: AnyPath
+    footer: store.Footer
+
+
+def read_divided(root: Root, machine: Machine) -> Divided:
+    """Return the films that have a split.
+
+    Raises:
+        StageError: where they were divided before the audit changed.
+    """
     films = ok_rows(store.read_table(SPLIT, root / paths.SPLIT))
     refuse_stale(paths.SPLIT, paths.AUDIT, root=root, stage="split")
-    divided = store.read_footer(root / paths.SPLIT)
-    raw = raw_folder(divided.facts, root, machine)
-    work = partial(normalize_job, params=params, raw=raw, root=root, ahead=machine.ahead)
-    jobs = jobs_of(films, params)
+    footer = store.read_footer(root / paths.SPLIT)
+    return Divided(films, raw_folder(footer.facts, root, machine), footer)
+
+
+def run(params: NormalizeParams, root: Root, machine: Machine) -> Report:
+    """Normalize every film that has a split."""
+    divided = read_divided(root, machine)
     folder = ImageFolder(root / paths.NORMALIZED, params.layout)
     before = folder.shards_on_disk()
-    retry = shard_retry(partial(job_of, params=params))
     withdraw(folder)
-    tables = machine.fan_out(work, jobs, unit="films", weigh=lambda job: len(job.films), total=len(films), retry=retry)
+    tables = machine.fan_out(
+        partial(normalize_job, params=params, raw=divided.raw, root=root, ahead=machine.ahead),
+        jobs_of(divided.films, params),
+        unit="films",
+        weigh=lambda job: len(job.films),
+        total=len(divided.films),
+        retry=shard_retry(partial(job_of, params=params)),
+    )
     footer = store.Footer(
         params=params.model_dump(mode="json"),
         sources={path: store.file_sha256(root / path) for path in (paths.AUDIT, paths.SPLIT)},
-        facts={**divided.facts, "frame": {"height": params.height, "width": params.width}},
-        recipes=divided.recipes_with("split"),
+        facts={**divided.footer.facts, "frame": {"height": params.height, "width": params.width}},
+        recipes=divided.footer.recipes_with("split"),
     )
     published = publish(folder, tables, NORMALIZED, footer, sums=_sums)
     return Report(
-        done=len(films),
+        done=len(divided.films),
         unit="films",
         set_aside=published.set_aside,
         lines=[
             *kept_line(folder, before, published, "films"),
             *_lines(published.sums, params),
-            *leak_warning(divided.facts),
+            *leak_warning(footer.facts),
         ],
         written=(paths.NORMALIZED_MANIFEST,),
     )
