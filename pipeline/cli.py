@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
 from pipeline.options import common_options
-from pipeline.ranks import Processes, ranks
 
 if TYPE_CHECKING:
     from manifests.places import AnyPath
     from pipeline.params import Scalar
-    from stages.contract import Machine, Report, Stage, Track
+    from stages.contract import Report, Stage
 
 LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "joblib", "torch", "torchvision")
 
@@ -103,7 +100,7 @@ def _command(entry: Entry) -> click.Command:
         about = f"{stage.arguments.upper()}: {stage.params.model_fields[stage.arguments].description}\n\n{about}"
     return click.Command(
         entry.name,
-        callback=_callback(stage, [option.name for option in own if option.name]),
+        callback=_callback(entry, stage, [option.name for option in own if option.name]),
         params=[*own, *common_options(entry, trains=stage.trains)],
         help=f"{entry.summary}\n\n{about} A flag beats its value in params.yaml, which beats the default.",
         short_help=entry.summary,
@@ -130,155 +127,60 @@ def _flag(scalar: Scalar) -> click.Option:
     )
 
 
-def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
-    def run(**options: Any) -> None:
-        from manifests.addresses import StoreError  # noqa: PLC0415 - not needed for help
-        from manifests.checks import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
-        from pipeline.console import shown  # noqa: PLC0415 - not needed for help
-        from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic, as above
-        from pipeline.printed import print_json, print_report, set_aside  # noqa: PLC0415 - not needed for help
-        from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic, as above
+def _callback(entry: Entry, stage: Stage[Any], names: list[str]) -> Callable[..., None]:
+    """Return what a command does with its options."""
 
-        root = options["root"]
+    def run(**options: Any) -> None:
+        from pipeline.params import read_file, resolve  # noqa: PLC0415 - pydantic: `--help` does without
+        from pipeline.printed import print_foreseen  # noqa: PLC0415 - not needed for help
+        from pipeline.running import foresee, stores_at_hand  # noqa: PLC0415 - pyarrow, joblib: as above
+        from pipeline.running import run as run_stage  # noqa: PLC0415 - as above
+
         started = time.perf_counter()
-        try:
-            flags = {name: options[name] for name in names}
-            with _stores_at_hand(root, options.get("raw")):
-                sections = read_file(options["params_file"], root)
-                params = resolve(stage, sections, flags)
-                report = _run(stage, params, sections, options)
-        except ParamsError as error:
-            raise click.UsageError(shown(str(error))) from error
-        except (CxrError, ManifestError, StoreError) as error:
-            raise click.ClickException(shown(f"{stage.name}: {error}")) from error
-        except BrokenPipeError:  # whoever reads the results has seen enough
-            raise
-        except OSError as error:  # a full disk, a folder that may not be written
-            what = f"{stage.name}: {error.filename or root}: {error.strerror or error}"
-            raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
-        if _processes(stage).rank == 0:
-            rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
-            tell = print_json if options["json"] else print_report
-            tell(stage.name, report, time.perf_counter() - started, err=rows_alone)
-        if report.failed:
-            raise click.ClickException(f"{stage.name}: {report.verdict}")
-        if options["strict"] and report.set_aside:
-            raise click.ClickException(f"{stage.name}: --strict, and {set_aside(report)}")
+        flags = {name: options[name] for name in names}
+        with _errors_told(stage.name, options["root"]), stores_at_hand(options["root"], options.get("raw")):
+            sections = read_file(options["params_file"], options["root"])
+            params = resolve(stage, sections, flags)
+            if options.get("dry_run"):
+                print_foreseen(stage.name, foresee(entry, params, sections, options), as_json=options["json"])
+                return
+            report = run_stage(stage, params, sections, options)
+        _tell(stage, params, report, time.perf_counter() - started, options)
 
     return run
 
 
 @contextmanager
-def _stores_at_hand(*folders: AnyPath | None) -> Iterator[None]:
-    """Reach the object stores that a command works on, and keep copies of what it reads there as long as it runs."""
-    from manifests.objects import ObjectPath  # noqa: PLC0415 - not needed for help
-    from manifests.places import cache_of_run  # noqa: PLC0415 - as above
+def _errors_told(name: str, root: AnyPath) -> Iterator[None]:
+    """Let the foreseen errors of a run be click's: wrong usage (exit 2), or a run that failed (exit 1)."""
+    from manifests.addresses import StoreError  # noqa: PLC0415 - not needed for help
+    from manifests.checks import ManifestError  # noqa: PLC0415 - pyarrow: `--help` does without
+    from pipeline.console import shown  # noqa: PLC0415 - not needed for help
+    from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic: as above
 
-    stores = [folder for folder in folders if isinstance(folder, ObjectPath)]
-    with cache_of_run() if stores else nullcontext():
-        for folder in stores:
-            folder.reach()
+    try:
         yield
+    except ParamsError as error:
+        raise click.UsageError(shown(str(error))) from error
+    except (CxrError, ManifestError, StoreError) as error:
+        raise click.ClickException(shown(f"{name}: {error}")) from error
+    except BrokenPipeError:  # whoever reads the results has seen enough
+        raise
+    except OSError as error:  # a full disk, a folder that may not be written
+        what = f"{name}: {error.filename or root}: {error.strerror or error}"
+        raise click.ClickException(shown(f"{what}; mend that and run the same command again")) from error
 
 
-def _run(stage: Stage[Any], params: Any, sections: Mapping[str, Mapping[str, Any]], options: dict[str, Any]) -> Report:
-    """Run a stage alone under its root; what it or a killed run before it left unfinished is removed."""
-    from pipeline.console import ProgressBar, Tally, shown  # noqa: PLC0415 - not needed for help
-    from pipeline.lock import locked  # noqa: PLC0415 - pydantic, by way of the contract: as above
-    from pipeline.stopping import Stopped, end_children, stoppable  # noqa: PLC0415 - not needed for help
-    from pipeline.unfinished import (  # noqa: PLC0415 - pyarrow: as above
-        keeps_shards,
-        remove_own_partials,
-        remove_partials,
-        writes,
-    )
-    from pipeline.workers import dismiss, let_go  # noqa: PLC0415 - joblib: not needed for help
+def _tell(stage: Stage[Any], params: Any, report: Report, elapsed_s: float, options: Mapping[str, Any]) -> None:
+    """Print what a run did, and fail where it found that something is not as it should be."""
+    from pipeline.printed import print_json, print_report, set_aside  # noqa: PLC0415 - not needed for help
+    from pipeline.running import processes  # noqa: PLC0415 - joblib: as above
 
-    tally = Tally(ProgressBar(stage.name, wanted=options["progress"] and _processes(stage).rank == 0))
-    machine = _machine(stage, options, sections, tally)
-    if not writes(stage, params, options) or machine.training.rank > 0:
-        try:
-            return stage.run(params, options["root"], machine)
-        finally:
-            let_go()
-
-    def last_words(name: str) -> str:
-        end_children()
-        let_go()
-        remove_own_partials(stage, options["root"])
-        kept = stage.goes_on or ("finished shards are kept" if keeps_shards(params) else "it starts anew")
-        return f"{stage.name}: stopped by {name} {tally.text}; run the same command again: {kept}"
-
-    told = threading.Lock()
-
-    def tell(name: str) -> None:
-        """Say the last words, once: at the deadline, the run may be on its way out already."""
-        words = last_words(name)
-        if told.acquire(blocking=False):
-            click.echo(f"Error: {shown(words)}", err=True)
-
-    with locked(options["root"], f"cxr-pipeline {stage.name}", lambda text: click.echo(f"Warning: {text}", err=True)):
-        try:
-            with stoppable(tell):
-                remove_partials(stage, options["root"])
-                report = stage.run(params, options["root"], machine)
-                dismiss()
-                return report
-        except Stopped as stopped:
-            tell(str(stopped))
-            raise click.exceptions.Exit(1) from stopped
-        except BaseException:
-            end_children()  # jobs under way when another one failed
-            let_go()
-            remove_own_partials(stage, options["root"])
-            raise
-
-
-def _folders(root: AnyPath, raw: AnyPath | None) -> tuple[Path, ...]:
-    """Return the folders of this machine that a cluster's workers must see, the root first."""
-    if not isinstance(root, Path):  # nothing may be laid down in a raw folder for workers to find
-        return ()
-    return (root, raw) if isinstance(raw, Path) else (root,)
-
-
-def _processes(stage: Stage[Any]) -> Processes:
-    """Return which of `torchrun`'s processes this one is; a stage that does not train runs alone, under the lock."""
-    return ranks() if stage.trains else Processes()
-
-
-def _machine(
-    stage: Stage[Any], options: dict[str, Any], sections: Mapping[str, Mapping[str, Any]], track: Track
-) -> Machine:
-    from pipeline.printed import write_results  # noqa: PLC0415 - not needed for help
-    from pipeline.workers import Workers  # noqa: PLC0415 - joblib: not needed for help
-    from stages.contract import Machine, Training  # noqa: PLC0415 - pydantic: not needed for help
-
-    workers = Workers(
-        backend=options["backend"],
-        jobs=options["jobs"],
-        track=track,
-        scheduler=options["scheduler"],
-        address=options["address"],
-        folders=_folders(options["root"], options.get("raw")),
-        film_timeout_s=options["film_timeout"],
-    )
-    processes = _processes(stage)
-    training = Training(
-        residence=options.get("residence", "auto"),
-        save_every_s=options.get("save_every", 0.0),
-        anew=options.get("anew", False),
-        tensorboard=options.get("tensorboard"),
-        compiled=options.get("compile", False),
-        rank=processes.rank,
-        ranks=processes.count,
-        local_rank=processes.local_rank,
-    )
-    return Machine(
-        fan_out=workers,
-        track=track,
-        device=options["device"],
-        raw=options.get("raw"),
-        sections=sections,
-        training=training,
-        results=write_results,
-    )
+    if processes(stage).rank == 0:
+        rows_alone = bool(stage.results_to) and not getattr(params, stage.results_to)
+        tell = print_json if options["json"] else print_report
+        tell(stage.name, report, elapsed_s, err=rows_alone)
+    if report.failed:
+        raise click.ClickException(f"{stage.name}: {report.verdict}")
+    if options["strict"] and report.set_aside:
+        raise click.ClickException(f"{stage.name}: --strict, and {set_aside(report)}")

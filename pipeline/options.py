@@ -16,20 +16,30 @@ if TYPE_CHECKING:
 
 def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
     """Return the options that a command has beside its parameters."""
-    folder = Folder()
-    raw = click.Option(
+    return [
+        *([_raw_option()] if entry.reads_raw else []),
+        *(_training_options() if trains else []),
+        *_folder_options(),
+        *_worker_options(),
+        *_telling_options(foresees=entry.foresees),
+    ]
+
+
+def _raw_option() -> click.Option:
+    return click.Option(
         ["--raw"],
-        type=folder,
+        type=Folder(),
         metavar="FOLDER",
         help="Folder of the raw films, anywhere, or s3://bucket/prefix. [default: data/raw under the root, or the "
         "audit's]",
     )
+
+
+def _folder_options() -> list[click.Option]:
     return [
-        *([raw] if entry.reads_raw else []),
-        *(_training_options() if trains else []),
         click.Option(
             ["--root"],
-            type=folder,
+            type=Folder(),
             default=Path(),
             show_default=True,
             metavar="FOLDER",
@@ -40,6 +50,11 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             type=click.Path(path_type=Path, dir_okay=False, exists=True),
             help="Parameters file. [default: params.yaml under the root; built-in defaults where there is none]",
         ),
+    ]
+
+
+def _worker_options() -> list[click.Option]:
+    return [
         click.Option(
             ["--jobs"],
             type=click.IntRange(0),
@@ -47,6 +62,27 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             show_default="one per core",
             help="Workers; 0 for one per core. On a cluster that runs already: tasks at a time; 0 for all it can do.",
         ),
+        *_backend_options(),
+        click.Option(
+            ["--film-timeout"],
+            type=click.FloatRange(0),
+            default=60.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="A film that takes longer is set aside as timed_out; 0 for no limit. Not for threading, sequential.",
+        ),
+        click.Option(
+            ["--device"],
+            type=click.Choice(["auto", "cpu", "cuda"]),
+            default="auto",
+            show_default=True,
+            help="Where the network runs; auto takes CUDA where there is one.",
+        ),
+    ]
+
+
+def _backend_options() -> list[click.Option]:
+    return [
         click.Option(
             ["--backend"],
             is_eager=True,  # --scheduler and --address look at it
@@ -69,21 +105,15 @@ def common_options(entry: Entry, *, trains: bool) -> list[click.Option]:
             callback=partial(_of_backend, "ray"),
             help="With --backend ray: address of the cluster (auto, host:port or ray://host:port).",
         ),
-        click.Option(
-            ["--film-timeout"],
-            type=click.FloatRange(0),
-            default=60.0,
-            show_default=True,
-            metavar="SECONDS",
-            help="A film that takes longer is set aside as timed_out; 0 for no limit. Not for threading, sequential.",
-        ),
-        click.Option(
-            ["--device"],
-            type=click.Choice(["auto", "cpu", "cuda"]),
-            default="auto",
-            show_default=True,
-            help="Where the network runs; auto takes CUDA where there is one.",
-        ),
+    ]
+
+
+def _telling_options(*, foresees: bool) -> list[click.Option]:
+    dry_run = click.Option(
+        ["--dry-run"], is_flag=True, help="Tell what would be written, kept and deleted; write nothing."
+    )
+    return [
+        *([dry_run] if foresees else []),
         click.Option(
             ["--progress/--no-progress"], default=True, show_default=True, help="Progress bars on a terminal."
         ),

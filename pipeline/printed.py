@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.console import harmless, shown
+from stages.foreseen.amounts import Foreseen, lines
 
 if TYPE_CHECKING:
     from stages.contract import Report
@@ -38,6 +40,18 @@ def print_json(name: str, report: Report, elapsed_s: float, *, err: bool) -> Non
         "lines": list(report.lines),
     }
     click.echo(json.dumps(told), err=err)  # in ASCII: names of films may be no text that a terminal takes
+
+
+def print_foreseen(name: str, foreseen: Foreseen, *, as_json: bool) -> None:
+    """Print what a run would do, for a person or as one JSON object; its keys are part of the tool's contract."""
+    if as_json:
+        amounts = [asdict(amount) for amount in foreseen.amounts]
+        told = {"command": name, "dry_run": True, "unit": foreseen.unit, "amounts": amounts}
+        click.echo(json.dumps({**told, "lines": list(foreseen.lines)}))
+        return
+    for line in lines(foreseen):
+        click.echo(f"  {shown(line)}")
+    click.echo(f"{name}: dry run; nothing was written or deleted")
 
 
 def set_aside(report: Report) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ def keeps_shards(params: Any) -> bool:
     return any(getattr(part, "layout", "") == "shards" for part in parts)
 
 
-def writes(stage: Stage[Any], params: Any, options: dict[str, Any]) -> bool:
+def writes(stage: Stage[Any], params: Any, options: Mapping[str, Any]) -> bool:
     """Tell whether a stage can write under the root: one that must read there finds nothing where there is no root."""
     reads_there = stage.reads and options.get("raw") is None
     asked = not stage.writes_if or getattr(params, stage.writes_if)

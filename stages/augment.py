@@ -74,18 +74,28 @@ class Augmented:
 
 
 def augment_one(film: NormalizedRow, image: Gray, *, chain: Chain, params: AugmentParams) -> Augmented:
-    """Return the original and the copies of one film; all copies' matrices and tables are made at once."""
-    drawn = chain.draws(film.film_id, params.copies)
+    """Return the original and the copies of one film."""
+    drawn, matrices, images = images_of(film.film_id, image, chain=chain, params=params)
+    shown = Box(film.film_left, film.film_top, film.film_right, film.film_bottom)
+    outside = geometry.outside_share(np.stack([geometry.identity(), *matrices]), shown, chain.frame)
+    return Augmented(film, drawn, outside, images)
+
+
+def images_of(
+    film_id: str, image: Gray, *, chain: Chain, params: AugmentParams
+) -> tuple[Drawn, NDArray[np.float64], list[bytes]]:
+    """Return what is drawn for a film's copies, and its images; all copies' matrices and tables are made at once.
+
+    Returns:
+        The copies' numbers by column, shape (copies,); their matrices, shape (copies, 2, 3); the encoded images, the
+        original first.
+    """
+    drawn = chain.draws(film_id, params.copies)
     matrices = np.broadcast_to(chain.matrix(drawn), (params.copies, 2, 3))
     tables = np.broadcast_to(chain.table(drawn), (params.copies, 256))
     copies = (chain.copy(image, matrix, table) for matrix, table in zip(matrices, tables, strict=True))
-    shown = Box(film.film_left, film.film_top, film.film_right, film.film_bottom)
-    return Augmented(
-        film,
-        drawn,
-        geometry.outside_share(np.stack([geometry.identity(), *matrices]), shown, chain.frame),
-        [codec.encode(each, encoding=params.encoding, quality=params.quality) for each in (image, *copies)],
-    )
+    encoded = [codec.encode(each, encoding=params.encoding, quality=params.quality) for each in (image, *copies)]
+    return drawn, matrices, encoded
 
 
 def pixels_of(film: NormalizedRow, encoded: bytes, frame: Frame) -> Gray:

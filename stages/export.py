@@ -58,13 +58,25 @@ class ExportParams(Params):
 
 def run(params: ExportParams, root: Root, machine: Machine) -> Report:
     """Write the images, or the network."""
+    asked = asked_of(params)
+    if asked is None:
+        return export_network(params, root, machine)
+    return export(asked, root, out_of(params), machine)
+
+
+def asked_of(params: ExportParams) -> Asked | None:
+    """Return which images are asked for, and in which form; None where it is the network.
+
+    Raises:
+        ParamsError: where both are asked for, or neither.
+    """
     if params.to is not None and params.onnx:
         raise ParamsError("export: is asked for images (--to) and a network (--onnx); expected one of them")
     if params.to is None:
         if not params.onnx:
             raise ParamsError("export: names nothing to write; expected --onnx FILE, or --to folder, webdataset or hf")
-        return export_network(params, root, machine)
-    asked = Asked(
+        return None
+    return Asked(
         to=params.to,
         of=params.of,
         split=params.split,
@@ -73,7 +85,11 @@ def run(params: ExportParams, root: Root, machine: Machine) -> Report:
         seed=params.seed,
         licence=params.licence,
     )
-    return export(asked, root, params.out or f"{EXPORTS}/{params.of}-{params.to}", machine)
+
+
+def out_of(params: ExportParams) -> str:
+    """Return the folder of images, as it is named or by default."""
+    return params.out or f"{EXPORTS}/{params.of}-{params.to}"
 
 
 def export_network(params: ExportParams, root: Root, machine: Machine) -> Report:

@@ -89,13 +89,11 @@ def run(params: FetchParams, root: Root, machine: Machine) -> Report:
         StageError: where the root is in an object store, the folder holds other films, or the archive cannot be had, is
             another than expected, or harms.
     """
-    if not isinstance(root, Path):
-        raise StageError(f"{root}: is in an object store; expected a folder on this machine: fetch there, then copy it")
-    folder = root / params.out
+    folder = folder_of(params, root)
     origin = _origin_beside(folder)
     address = download.shown(params.url)
-    if found := _held(folder):
-        return _left_alone(folder, origin, address, found)
+    if (there := lies_there(params, folder)) is not None:
+        return Report(done=0, unit="films", lines=[told_of(there)], verdict="nothing to fetch")
     brought = _bring(params, folder, machine)
     size = brought.file.stat().st_size
     compared = _compared(brought, params, origin)
@@ -135,14 +133,19 @@ class _Brought:
 
 def _bring(params: FetchParams, folder: Path, machine: Machine) -> _Brought:
     """Return the archive; what must be downloaded lies beside the folder."""
-    if (own := _local(params.url)) is not None:
+    if (own := local_archive(params.url)) is not None:
         return _Brought(file=own, sha256=store.file_sha256(own), own=True)
-    file = folder.with_name(f"{folder.name}.archive")
+    file = downloaded_beside(folder)
     told = download.download(params.url, file, track=machine.track)
     return _Brought(file=file, sha256=store.file_sha256(file), own=False, told=told)
 
 
-def _local(url: str) -> Path | None:
+def downloaded_beside(folder: Path) -> Path:
+    """Return where the archive of a folder's films is downloaded to."""
+    return folder.with_name(f"{folder.name}.archive")
+
+
+def local_archive(url: str) -> Path | None:
     """Return the file that an address names on this machine, or None for one of another."""
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
@@ -153,29 +156,40 @@ def _local(url: str) -> Path | None:
     return path
 
 
-def _held(folder: Path) -> int:
-    """Return how many files a folder holds, at any depth; a file in its place is one."""
-    return sum(len(files) for _, _, files in os.walk(folder)) if folder.is_dir() else int(folder.exists())
+def folder_of(params: FetchParams, root: Root) -> Path:
+    """Return the folder to write.
+
+    Raises:
+        StageError: where the root is in an object store.
+    """
+    if not isinstance(root, Path):
+        raise StageError(f"{root}: is in an object store; expected a folder on this machine: fetch there, then copy it")
+    return root / params.out
 
 
-def _left_alone(folder: Path, origin: Origin | None, address: str, found: int) -> Report:
-    """Tell that the films are there already.
+def lies_there(params: FetchParams, folder: Path) -> Origin | None:
+    """Return where the films that lie in the folder came from, if it is the archive asked for; None where it is empty.
 
     Raises:
         StageError: where the folder holds anything else.
     """
-    if origin is None or origin.films != found or origin.url != address:
+    # at any depth; a file in the folder's place is one
+    found = sum(len(files) for _, _, files in os.walk(folder)) if folder.is_dir() else int(folder.exists())
+    origin = _origin_beside(folder)
+    if not found:
+        return None
+    if origin is None or origin.films != found or origin.url != download.shown(params.url):
         what = f"{found:,} files" + (f" ({origin.films:,} films came from {origin.url})" if origin else "")
         raise StageError(
             f"{folder}: holds {what}; expected a new or empty folder, lest two sets mix; choose another with --out, or "
             "move this one away"
         )
-    return Report(
-        done=0,
-        unit="films",
-        lines=[f"{origin.films:,} films lie there since {origin.fetched}, of {origin.url}, sha256 {origin.sha256}"],
-        verdict="nothing to fetch",
-    )
+    return origin
+
+
+def told_of(there: Origin) -> str:
+    """Return a line on films that lie there already."""
+    return f"{there.films:,} films lie there since {there.fetched}, of {there.url}, sha256 {there.sha256}"
 
 
 def _compared(brought: _Brought, params: FetchParams, origin: Origin | None) -> str:

@@ -126,7 +126,7 @@ def run(params: PhantomParams, root: Root, machine: Machine) -> Report:
     folder = root / params.out
     truth = folder.with_name(f"{folder.name}-truth.csv")
     if not params.force:
-        _refuse_what_is_there(folder)
+        refuse_what_is_there(folder)
     films = planned(params)
     sizes = list(machine.fan_out(partial(phantom_one, folder=folder, seed=params.seed), films, unit="films"))
     store.write_bytes(truth, truth_table(films, seed=params.seed).encode())
@@ -135,15 +135,24 @@ def run(params: PhantomParams, root: Root, machine: Machine) -> Report:
         unit="phantom films",
         lines=[
             f"{sum(sizes) / 1e6:.1f} MB",
-            *_class_lines(films),
-            _fault_line(films),
+            *told_of(films),
             *_stray_lines(folder, films),
         ],
         written=(params.out, PurePath(params.out).with_name(truth.name).as_posix()),
     )
 
 
-def _refuse_what_is_there(folder: AnyPath) -> None:
+def told_of(films: Sequence[PhantomFilm]) -> list[str]:
+    """Return lines on films that were drawn or are to be: classes by split, and faults."""
+    return [*_class_lines(films), _fault_line(films)]
+
+
+def refuse_what_is_there(folder: AnyPath) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        StageError: saying what.
+    """
     if isinstance(folder, Path) and not folder.exists():
         return
     found = "no folder" if isinstance(folder, Path) and not folder.is_dir() else _found(folder)

@@ -89,12 +89,22 @@ def export(asked: Asked, root: Root, out: str, machine: Machine) -> Report:
     before = published.earlier(folder)
     wanted = looked_up(asked, root)
     published.remove_unfinished(folder)
-    if before is not None:
-        if before.get("made_from") == wanted.made_from and is_whole(folder, before, wanted, machine):
-            return _report(before, out, ["nothing to write: the export that lies there is of this set, byte for byte"])
-        published.refuse_edited(folder, before, _images_beside(before))
+    if before is not None and stands(folder, before, wanted, machine):
+        return _report(before, out, ["nothing to write: the export that lies there is of this set, byte for byte"])
     index = written(wanted, folder, machine)
     return _report(index, out, ["an earlier export was replaced"] if before is not None else [])
+
+
+def stands(folder: Path, before: Mapping[str, Any], wanted: Wanted, machine: Machine) -> bool:
+    """Return whether an earlier export is what is wanted, whole; if it is another, it may be replaced.
+
+    Raises:
+        StageError: where somebody has added files to another, or written on its card.
+    """
+    if before.get("made_from") == wanted.made_from and is_whole(folder, before, wanted, machine):
+        return True
+    published.refuse_edited(folder, before, images_beside(before))
+    return False
 
 
 def looked_up(asked: Asked, root: Root) -> Wanted:
@@ -138,11 +148,11 @@ def _file_is_whole(file: tuple[str, Mapping[str, Any]], *, folder: Path) -> bool
     return published.is_whole(folder, *file)
 
 
-def written(wanted: Wanted, folder: Path, machine: Machine) -> dict[str, Any]:
-    """Write the export and return its index.
+def surveyed(wanted: Wanted, machine: Machine) -> tuple[Survey, list[OfSplit]]:
+    """Return the images that go out, and how they are dealt to files.
 
     Raises:
-        StageError: where there is no image, or one is not what its row says.
+        StageError: where there is no image.
     """
     asked = wanted.asked
     sizes = web_dataset.sample_sizes if asked.to == "webdataset" else encoded_sizes
@@ -151,14 +161,23 @@ def written(wanted: Wanted, folder: Path, machine: Machine) -> dict[str, Any]:
     if not len(survey):
         where = " and ".join(str(origin.folder.manifest) for origin in wanted.origins)
         raise StageError(f"{where}: no image of split {asked.split} that can go out; expected some")
-    plan = dealt(
+    return survey, dealt(
         survey.splits,
         survey.sizes,
         survey.keys if asked.to == "webdataset" else None,
         file_bytes=asked.file_bytes,
         files=asked.files,
     )
-    published.require_room(folder, int(survey.sizes.sum()), len(survey) if asked.to == "folder" else 0)
+
+
+def written(wanted: Wanted, folder: Path, machine: Machine) -> dict[str, Any]:
+    """Write the export and return its index.
+
+    Raises:
+        StageError: where there is no image, or one is not what its row says.
+    """
+    survey, plan = surveyed(wanted, machine)
+    published.require_room(folder, int(survey.sizes.sum()), len(survey) if wanted.asked.to == "folder" else 0)
     with published.made_aside(folder) as aside:
         files = _files(wanted, aside, survey, plan, machine)
         index = index_of(wanted, survey, plan, files)
@@ -239,7 +258,7 @@ def _range(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
     return [int(counts.min()), int(counts.max())]
 
 
-def _images_beside(before: Mapping[str, Any]) -> int:
+def images_beside(before: Mapping[str, Any]) -> int:
     """Return how many images an earlier export holds as files of their own."""
     if before.get("made_from", {}).get("asked", {}).get("to") != "folder":
         return 0

@@ -71,16 +71,29 @@ def unpack(archive: Path, folder: Path, *, advance: Callable[[int], None]) -> Un
             than films would.
         OSError: where the disk is full.
     """
+    with _damage_named(archive), _opened(archive) as (members, source):
+        layout = _placed(members, archive)
+        _refuse_too_much([member for member in members if member.name in layout.where], archive, folder)
+        return _write(members, source, layout, folder, advance)
+
+
+def pictures_in(archive: Path) -> tuple[int, int]:
+    """Return how many pictures an archive would unpack to, and how many bytes they take, by its own words.
+
+    Raises:
+        StageError: as `unpack`, as far as that can be told before anything is unpacked.
+    """
+    with _damage_named(archive), _opened(archive) as (members, _):
+        layout = _placed(members, archive)
+        size_at = {layout.where[member.name]: member.size for member in members if member.name in layout.where}
+        return len(size_at), sum(size_at.values())
+
+
+@contextmanager
+def _damage_named(archive: Path) -> Iterator[None]:
+    """Let what libraries say of a broken archive be a StageError."""
     try:
-        with _opened(archive) as (members, source):
-            _refuse_what_harms(members, archive)
-            layout = placed([member.name for member in members if member.plain])
-            if not layout.where:
-                raise StageError(
-                    f"{archive}: holds no picture; expected films, as .jpeg, .png, .tif, .dcm and the like"
-                )
-            _refuse_too_much([member for member in members if member.name in layout.where], archive, folder)
-            return _write(members, source, layout, folder, advance)
+        yield
     except RuntimeError as error:  # zipfile's word for an encrypted member, and for a compression that it lacks
         raise StageError(f"{archive}: cannot be unpacked ({error}); {FIT_FOR_ZIP}") from error
     except DAMAGE as error:
@@ -89,6 +102,19 @@ def unpack(archive: Path, folder: Path, *, advance: Callable[[int], None]) -> Un
         if error.errno != errno.EINVAL:
             raise
         raise StageError(f"{archive}: damaged (a place before its beginning); {FIT_FOR_ZIP}") from error
+
+
+def _placed(members: Sequence[Member], archive: Path) -> Placed:
+    """Return where an archive's pictures go.
+
+    Raises:
+        StageError: where it holds what harms, or no picture.
+    """
+    _refuse_what_harms(members, archive)
+    layout = placed([member.name for member in members if member.plain])
+    if not layout.where:
+        raise StageError(f"{archive}: holds no picture; expected films, as .jpeg, .png, .tif, .dcm and the like")
+    return layout
 
 
 def _refuse_what_harms(members: Sequence[Member], archive: Path) -> None:

@@ -98,6 +98,23 @@ def download(url: str, target: Path, *, track: Track, pauses_s: Sequence[float] 
     return told
 
 
+def ask(url: str, target: Path) -> tuple[int | None, int]:
+    """Return how many bytes the file of an address has, None where the server does not tell, and how many have come.
+
+    Raises:
+        StageError: where the address cannot be reached or holds no file.
+    """
+    part = _Part(target)
+    if part.is_finished(url):
+        return target.stat().st_size, target.stat().st_size
+    try:
+        with _opened(url, 0, begun=False) as response:
+            version = _version(url, response, 0)
+    except _DroppedError as dropped:
+        raise StageError(f"{shown(url)}: {dropped}; try again in a minute, or {OTHERWISE}") from dropped
+    return version.size, part.size if part.version(url) == version else 0
+
+
 def discard(target: Path) -> None:
     """Delete a file that was downloaded, and what is known of it."""
     target.unlink(missing_ok=True)
