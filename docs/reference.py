@@ -36,6 +36,16 @@ MANIFESTS: dict[str, Schema[Any]] = {
     paths.AUGMENTED_MANIFEST: AUGMENTED,
     paths.PREDICTIONS: PREDICTIONS,
 }
+COMPLETION = """## Completion
+
+The tab key completes commands, options and their choices, once the shell is told how:
+
+| shell | in this file | this line |
+|---|---|---|
+| bash | `~/.bashrc` | `eval "$(_CXR_PIPELINE_COMPLETE=bash_source cxr-pipeline)"` |
+| zsh | `~/.zshrc` | `eval "$(_CXR_PIPELINE_COMPLETE=zsh_source cxr-pipeline)"` |
+| fish | `~/.config/fish/config.fish` | `_CXR_PIPELINE_COMPLETE=fish_source cxr-pipeline \\| source` |
+"""
 PERSISTENT = (paths.NORMALIZED, paths.AUGMENTED)  # a killed run goes on where it was, so DVC must not clear them
 UNCACHED = (".json",)  # small texts that DVC should not hide in its cache
 METRICS = (paths.METRICS,)
@@ -86,7 +96,7 @@ def commands_page() -> str:
     """Return the page of the commands: what --help prints."""
     width: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100, "resilient_parsing": True}
     context = main.make_context("cxr-pipeline", [], **width)
-    blocks = [f"# Commands\n\n{GENERATED}\n", _block("cxr-pipeline --help", main.get_help(context))]
+    blocks = [f"# Commands\n\n{GENERATED}\n", _block("cxr-pipeline --help", main.get_help(context)), COMPLETION]
     for entry in COMMANDS:
         command = main.get_command(context, entry.name)
         assert command is not None

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
 from pipeline.options import common_options
@@ -46,6 +47,12 @@ class Catalogue(click.Group):
             near = get_close_matches(args[0], self.list_commands(ctx), n=1)
             told = f" Did you mean '{near[0]}'?" if near else ""
             raise click.UsageError(f"{error.message}{told}", ctx) from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what a shell offers for a word: commands by the catalogue, as a key was pressed and no stage runs."""
+        named = [entry for entry in COMMANDS if entry.name.startswith(incomplete)]
+        commands = [CompletionItem(entry.name, help=entry.summary) for entry in named]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by the catalogue's summaries, so that help loads no stage."""
@@ -111,7 +118,17 @@ def _command(entry: Entry) -> click.Command:
 def _words(stage: Stage[Any]) -> list[click.Argument]:
     """Return what a command takes without a flag; none given leave params.yaml and the default alone."""
     names = [stage.arguments] if stage.arguments else []
-    return [click.Argument([name], nargs=-1, callback=lambda _context, _self, words: words or None) for name in names]
+    return [
+        click.Argument(
+            [name], nargs=-1, callback=lambda _context, _self, words: words or None, shell_complete=_file_names
+        )
+        for name in names
+    ]
+
+
+def _file_names(_context: click.Context, _self: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell offer names of files: what is no choice and no number is often one."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def _flag(scalar: Scalar) -> click.Option:
@@ -124,6 +141,7 @@ def _flag(scalar: Scalar) -> click.Option:
         type=click.Choice(scalar.choices) if scalar.choices else scalar.type,
         default=None,
         help=f"{scalar.description} [default: {default}]",
+        shell_complete=_file_names if scalar.type is str and not scalar.choices else None,
     )
 
 
