@@ -101,6 +101,24 @@ def test_tools_read_and_write_in_a_store(built: Path, s3: ObjectPath, tmp_path: 
     assert "holds" in invoke(s3, "phantom", "--films", "12", "--out", "data/drawn").output
 
 
+def test_a_dry_run_tells_of_a_store_what_it_tells_of_a_folder_and_changes_nothing(
+    built: Path, s3: ObjectPath, tmp_path: Path
+) -> None:
+    local = copytree(built, tmp_path / "local")
+    next((local / "data/augmented/shards").iterdir()).unlink()
+    (local / "data/augmented/shards/stray.parquet").write_bytes(b"of another run")
+    put(local, s3, but="data/raw")
+    before = contents(s3)
+
+    told = done(s3, "augment", "--dry-run")
+
+    assert contents(s3) == before
+    of_folder = done(local, "augment", "--dry-run").splitlines()
+    assert told.splitlines() == [line for line in of_folder if "are free there" not in line]
+    for verb in ("write to", "keep in", "delete from"):
+        assert f"{verb} data/augmented" in told
+
+
 @pytest.mark.parametrize("in_store", ["raw", "root"])
 def test_raw_films_and_root_lie_where_each_is_said_to(begun: Path, built: Path, s3: ObjectPath, in_store: str) -> None:
     root: AnyPath = begun.with_name(f"root-of-{in_store}")
