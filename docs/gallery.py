@@ -52,7 +52,7 @@ def _sheet(root: Path, out: Path) -> None:
         root,
         *("show", "--manifest", "augmented", "--where", f"copy <= {COPIES} and ({one_each})"),
         *("--sort", "label,copy", "--caption", "label,copy,angle_deg,zoom"),
-        *("--columns", str(COPIES + 1), "--side", "128", "--out", "reports/sheet.png"),
+        *("--columns", str(COPIES + 1), "--side-px", "128", "--out", "reports/sheet.png"),
     )
     with Image.open(root / "reports/sheet.png") as sheet:  # without its head: the question is long
         sheet.crop((0, HEAD_PX, sheet.width, sheet.height)).save(out, optimize=True)

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from manifests import store
-from manifests.places import joined, place_of
+from manifests.places import joined
 from manifests.rows import NORMALIZED
 from stages import paths
 from stages.contract import Machine, Params, ParamsError, Report, Root, Stage, StageError
@@ -50,7 +50,9 @@ class ExportParams(Params):
         "", max_length=200, description="The films' licence for the card of hf, such as cc-by-4.0; empty: left to you."
     )
     onnx: str = Field(
-        "", description="Write the network instead, as this ONNX file: uint8 films in, probabilities out (extra onnx)."
+        "",
+        description="Write the network instead, as this ONNX file under the root: uint8 films in, probabilities out "
+        "(extra onnx).",
     )
     model: str = Field(paths.MODEL, description="The trained network for --onnx, under the root.")
     films: int = Field(256, ge=1, description="Films of val and test, at most, that --onnx is checked on.")
@@ -109,7 +111,7 @@ def export_network(params: ExportParams, root: Root, machine: Machine) -> Report
             f"{params.onnx}: not written: onnxruntime and PyTorch differ by {difference:.2g} in a probability over "
             f"{len(pixels):,} films; expected {LARGEST_DIFFERENCE:g} at most"
         )
-    store.write_bytes(place_of(params.onnx), data)
+    store.write_bytes(joined(root, params.onnx), data)
     return Report(
         done=len(pixels),
         unit="films",

@@ -46,7 +46,7 @@ class PredictParams(Params):
     )
     model: str = Field(paths.MODEL, description="The trained network, under the root.")
     format: Literal["csv", "jsonl"] = Field("csv", description="csv: a header and a line per film; jsonl: JSON lines.")
-    output: str = Field("", description="File to write; without one, the rows alone go to standard output.")
+    out: str = Field("", description="File to write under the root; without one, the rows alone go to standard output.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +175,12 @@ def _csv_line(cells: Sequence[str]) -> bytes:
 
 
 @contextmanager
-def _opened(output: str, results: Write) -> Iterator[Write]:
+def _opened(out: str, root: Root, results: Write) -> Iterator[Write]:
     """Yield what takes the rows: a file that appears when all are written, or standard output as they come."""
-    if not output:
+    if not out:
         yield results
         return
-    with store.written_aside(place_of(output)) as aside, aside.open("wb") as file:
+    with store.written_aside(joined(root, out)) as aside, aside.open("wb") as file:
 
         def write(lines: bytes) -> None:
             file.write(lines)
@@ -202,7 +202,7 @@ def run(params: PredictParams, root: Root, machine: Machine) -> Report:
     normalization = normalization_of(network, params.model)
     statuses: Counter[Status] = Counter()
     with (
-        _opened(params.output, machine.results) as write,
+        _opened(params.out, root, machine.results) as write,
         machine.track(len(films), unit="films") as advance,
     ):
         write(header(network.classes, form=params.format))
@@ -215,7 +215,7 @@ def run(params: PredictParams, root: Root, machine: Machine) -> Report:
         unit="films",
         set_aside={status: number for status, number in statuses.most_common() if status != "ok"},
         lines=[f"{network.network_name} of {params.model}; films by policy {normalization.policy} into {frame}"],
-        written=(params.output,) if params.output else (),
+        written=(params.out,) if params.out else (),
     )
 
 
@@ -254,5 +254,5 @@ STAGE = Stage(
     writes=(),
     run=run,
     arguments="films",
-    results_to="output",
+    results_to="out",
 )

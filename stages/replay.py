@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from manifests import store
-from manifests.places import AnyPath, place_of
+from manifests.places import AnyPath, joined
 from manifests.rows import AugmentedRow
 from manifests.shards import ImageFolder
 from stages import paths
@@ -32,7 +32,7 @@ class ReplayParams(Params):
     copy_: int = Field(0, ge=0, description="Which of its images: 0 is the original, 1..N its copies.")
     path: str = Field("", description="Or the image's path, as the augmented or normalized manifest names it.")
     all_: bool = Field(default=False, description="Every image of the data set.")
-    out: str = Field("", description="File to write the image to, as it was made anew.")
+    out: str = Field("", description="File under the root to write the image to, as it was made anew.")
 
 
 # --- the image that is asked for -------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def _single(
     replayed = list(replay_film(data, film, [row] if row is not None else [], made=made, stored=stored))
     image = replayed[-1]
     if params.out:
-        store.write_bytes(place_of(params.out), image.data)
+        store.write_bytes(joined(root, params.out), image.data)
     width = max(len(word) for word, _ in explained(film, image, made))
     lines = [f"{word:<{width}}  {sentence}" for word, sentence in explained(film, image, made)]
     before = [f"{'normalized':<{width}}  {replayed[0].problem()}"] if not replayed[0].same else []

@@ -85,7 +85,7 @@ class ShowParams(Params):
     )
     caption: str = Field("", description="Columns under each picture, comma-separated; empty: some that fit.")
     limit: int = Field(48, ge=1, le=MOST, description="Most pictures.")
-    side: int = Field(180, ge=32, le=2048, description="Longer side of a picture at most, pixels.")
+    side_px: int = Field(180, ge=32, le=2048, description="Longer side of a picture at most.")
     columns: int = Field(0, ge=0, le=100, description="Pictures in a row of a PNG; 0 for as many as fit.")
     out: str = Field("reports/show.png", description="File to write under the root: .png or .html.")
 
@@ -183,12 +183,12 @@ def pictures(rows: Sequence[Mapping[str, Any]], params: ShowParams, root: Root, 
     """Return the picture of each row, None where there is none."""
     if params.manifest in ("audit", "split"):
         raw = raw_folder(store.read_footer(root / MANIFESTS[params.manifest].path).facts, root, machine)
-        found = raw_pictures([row["path"] for row in rows], raw, machine, side=params.side)
+        found = raw_pictures([row["path"] for row in rows], raw, machine, side=params.side_px)
         return [found.get(row["path"]) for row in rows]
     if params.manifest == "predictions":
         rows = _normalized(rows, root)
     name = paths.AUGMENTED if params.manifest == "augmented" else paths.NORMALIZED
-    made = dict(_stored(rows, ImageFolder(root / name, "shards"), side=params.side))
+    made = dict(_stored(rows, ImageFolder(root / name, "shards"), side=params.side_px))
     return [made.get(number) for number in range(len(rows))]
 
 
@@ -253,7 +253,7 @@ def run(params: ShowParams, root: Root, machine: Machine) -> Report:
     if out.suffix.lower() == ".html":
         data = sheet.page(cells, title=title, note=note).encode()
     else:
-        data = sheet.png(cells, side=params.side, title=title, note=note, columns=params.columns)
+        data = sheet.png(cells, side=params.side_px, title=title, note=note, columns=params.columns)
     store.write_bytes(out, data)
     return Report(done=len(cells), unit="pictures", lines=[title, note], written=(params.out,), verdict=_verdict(made))
 

@@ -122,7 +122,7 @@ def test_a_file_holds_what_standard_output_would_and_standard_output_nothing(
 
     shown = said(tmp_path, machine, film)
 
-    assert said(tmp_path, machine, film, output=str(tmp_path / "deep/rows.csv")) == ""
+    assert said(tmp_path, machine, film, out=str(tmp_path / "deep/rows.csv")) == ""
     assert (tmp_path / "deep/rows.csv").read_text() == shown
 
 

@@ -101,7 +101,7 @@ def test_a_film_comes_before_those_that_name_it(made: Path, machine: Machine) ->
 
 
 def test_a_png_shows_each_film_once_and_names_the_question(made: Path, machine: Machine) -> None:
-    params = ShowParams(where="label == 'viral'", sort="film_id", limit=6, side=64, columns=3)
+    params = ShowParams(where="label == 'viral'", sort="film_id", limit=6, side_px=64, columns=3)
     report = show.run(params, made, machine)
     assert report.written == ("reports/show.png",)
     image = opened(made / "reports/show.png")
