@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import closing
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import yaml
 
 from tests.docs.markdown import REPOSITORY, Block, blocks
 
@@ -103,6 +106,18 @@ def run_page(text: str, home: Path) -> list[Ran]:
     return ran
 
 
+def require_as_stated(ran: list[Ran]) -> None:
+    """Require that every block did what its page says."""
+    assert ran
+    for each in ran:
+        if "fails" in each.block.remarks:
+            assert each.failed.endswith(": exit code 1"), f"line {each.block.line}: did not fail\n{each.printed}"
+            continue
+        assert not each.failed, f"line {each.block.line}: {each.failed}\n{each.printed}"
+        stated = each.stated.text if each.stated else ""
+        assert each.agrees, f"line {each.block.line} states\n{stated}\nand printed\n{each.printed}"
+
+
 def commands(text: str) -> list[str]:
     """Return a block's commands: a line each, but for lines that end with a backslash."""
     return [line for line in text.replace("\\\n", " ").splitlines() if line.split("#")[0].strip()]
@@ -139,8 +154,7 @@ def main(names: list[str]) -> int:
     for page in [Path(name).resolve() for name in names]:
         with TemporaryDirectory() as home:
             text = page.read_text(encoding="utf-8")
-            if "~/films" in text:
-                films_at(Path(home))
+            lay_out(text, Path(home))
             ran = run_page(text, Path(home))
             page.write_text(rewritten(text, ran), encoding="utf-8")
         if failed := [each.failed for each in ran if each.failed and "fails" not in each.block.remarks]:
@@ -149,17 +163,49 @@ def main(names: list[str]) -> int:
     return 0
 
 
+def lay_out(text: str, home: Path) -> None:
+    """Put into a home what a page takes for given: films, or an archive of some."""
+    if "~/films" in text or "~/Downloads" in text:
+        films_at(home)
+    if "~/Downloads" in text:
+        shutil.make_archive(str(home / "Downloads/archive"), "zip", home / "films")
+
+
+def set_at(home: Path) -> None:
+    """Put into a home what readers of the how-to pages have: a set with every stage run, other runs, and new films."""
+    films_at(home)
+    work = home / "work"
+    (work / "data").mkdir()
+    (work / "data/raw").symlink_to(home / "films")
+    (work / "films").symlink_to(home / "films")
+    (home / "films/train/NORMAL/broken.jpeg").write_bytes(b"no film")
+    recipe = yaml.safe_load((REPOSITORY / "params/recipe-2020.yaml").read_text(encoding="utf-8"))
+    small = yaml.safe_load(SMALL)
+    (work / "params").mkdir()
+    (work / "params/recipe-2020.yaml").write_text(
+        yaml.safe_dump(recipe | {"normalize": recipe["normalize"] | small["normalize"]})
+    )
+    for command in ("build", "train", "evaluate"):
+        _typed(home, command, "--root", str(work))
+    for name in ("cover", "black"):
+        (work / name).mkdir()
+        (work / name / "params.yaml").write_text(SMALL)
+    (work / "models/seed-1.safetensors").write_bytes((work / "models/model.safetensors").read_bytes())
+    for name in ("run-a", "run-b", "run-c"):
+        shutil.copytree(work / "data/evaluation", work / name / "data/evaluation")
+    _typed(home, "phantom", "--films", "12", "--longest-side-px", "120", "--out", "new-films", "--root", str(home))
+
+
 def films_at(home: Path) -> None:
     """Put small phantoms at ~/films, and into ~/work parameters with which a network is trained in seconds."""
-    command = ["cxr-pipeline", "phantom", "--films", "30", "--longest-side-px", "200", "--out", "films"]
-    subprocess.run(
-        [*command, "--root", str(home)],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        check=True,
-        capture_output=True,
-    )
+    _typed(home, "phantom", "--films", "30", "--longest-side-px", "200", "--out", "films", "--root", str(home))
     (home / "work").mkdir()
     (home / "work/params.yaml").write_text(SMALL)
+
+
+def _typed(home: Path, *arguments: str) -> None:
+    environment = {**os.environ, "HOME": str(home), "PYTHONPATH": str(REPOSITORY)}
+    subprocess.run(["cxr-pipeline", *arguments], env=environment, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

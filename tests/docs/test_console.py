@@ -1,4 +1,4 @@
-"""What README and tutorial tell their readers to type does what they say."""
+"""What README, tutorial and the page on fetching tell their readers to type does what they say."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli import main
-from tests.docs.console import Ran, agrees, commands, films_at, run_page
+from tests.docs.console import Ran, agrees, commands, lay_out, require_as_stated, run_page
 from tests.docs.markdown import REPOSITORY, Block, blocks, pages
+from tests.docs.test_howto_pages import ON_A_SET
 
-RUN = ("README.md", "docs/tutorial.md")
+RUN = ("README.md", "docs/tutorial.md", "docs/howto-fetch.md")
 
 
 @pytest.fixture(scope="module", params=RUN)
@@ -20,26 +21,27 @@ def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     """Return what came of a page's blocks, run in order by one shell in a fresh home."""
     home = tmp_path_factory.mktemp("home")
     text = (REPOSITORY / request.param).read_text(encoding="utf-8")
-    if "~/films" in text:
-        films_at(home)
+    lay_out(text, home)
     return run_page(text, home)
 
 
 def test_every_command_works_and_prints_what_the_page_says(ran: list[Ran]) -> None:
-    assert len(ran) >= 5
-    for each in ran:
-        assert not each.failed, f"line {each.block.line}: {each.failed}\n{each.printed}"
-        stated = each.stated.text if each.stated else ""
-        assert each.agrees, f"line {each.block.line} states\n{stated}\nand printed\n{each.printed}"
+    require_as_stated(ran)
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_a_block_that_is_not_run_says_why(name: str) -> None:
-    text = (REPOSITORY / name).read_text(encoding="utf-8")
-    for block in blocks(text):
+@pytest.mark.parametrize("page", [page for page in pages() if "```console" in page.read_text(encoding="utf-8")])
+def test_a_block_that_is_not_run_says_why(page: Path) -> None:
+    for block in blocks(page.read_text(encoding="utf-8")):
         assert block.language, f"line {block.line} has no language"
-        assert set(block.remarks) <= {"not run", "not compared", "numbers vary"}
+        assert set(block.remarks) <= {"not run", "not compared", "numbers vary", "fails"}
         assert all(len(reason) > 10 for reason in block.remarks.values())
+
+
+@pytest.mark.parametrize("page", [page for page in pages() if "```console" in page.read_text(encoding="utf-8")])
+def test_every_page_with_commands_is_run_or_says_of_each_block_why_not(page: Path) -> None:
+    if page.relative_to(REPOSITORY).as_posix() not in (*RUN, *ON_A_SET, "docs/commands.md"):
+        consoles = [block for block in blocks(page.read_text(encoding="utf-8")) if block.language == "console"]
+        assert not [block.line for block in consoles if "not run" not in block.remarks]
 
 
 def _invocations() -> list[tuple[str, str]]:
