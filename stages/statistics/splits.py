@@ -62,18 +62,21 @@ def draw_blocks(names_by_class: Mapping[str, Iterable[str]], share: float, *, se
 
 
 def series_of(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names that differ in the number at their end alone, in the order of that number.
+    """Return the names by series: those that differ in the number at their end alone, in the order of that number.
 
-    Names without a number at the end, and those that share their beginning with no other, make one series, called
-    by the empty string, in the order of the alphabet.
+    What is left makes one series, called by the empty string and last of all: first the names that are numbers alone,
+    in their order, then those without a number at the end and those that share their beginning with no other, in the
+    order of the alphabet.
     """
+    each = set(names)
     numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name in set(names):
-        found = NUMBERED.fullmatch(name)
-        numbered[found["series"] if found else ""].append((int(found["number"]) if found else 0, name))
-    series = {name: [each for _, each in sorted(of)] for name, of in sorted(numbered.items()) if name and len(of) > 1}
-    others = set(names).difference(*series.values())
-    return series | ({"": sorted(others)} if others else {})
+    for name in each:
+        if found := NUMBERED.fullmatch(name):
+            numbered[found["series"]].append((int(found["number"]), name))
+    series = {name: [member for _, member in sorted(of)] for name, of in sorted(numbered.items()) if len(of) > 1}
+    others = sorted(each.difference(*series.values()))
+    unnamed = series.pop("", []) + others
+    return series | ({"": unnamed} if unnamed else {})
 
 
 def apportioned(number: int, sizes: Mapping[str, int]) -> dict[str, int]:

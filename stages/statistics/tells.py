@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.statistics.probes import auc_interval
+from stages.statistics.probes import auc_interval, patients_among
 from stages.statistics.ridge import PENALTIES, Features, cross_validate, fit_path, indicators, patient_folds
 
 LEAST_PATIENTS = 2  # on either side: of one, nothing follows for others
@@ -77,7 +77,7 @@ def tell(values: Values, positives: NDArray[np.bool_], patients: Patients) -> Te
     """Return how well a number tells the positives, films where it is unknown left out; None of too few patients."""
     known = ~np.isnan(values)
     values, positives, patients = values[known], positives[known], patients[known]
-    if min(np.count_nonzero(np.bincount(patients[side])) for side in (positives, ~positives)) < LEAST_PATIENTS:
+    if min(patients_among(patients[side]) for side in (positives, ~positives)) < LEAST_PATIENTS:
         return None
     return Tell(*auc_interval(values, positives, patients), films=len(values))
 
