@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -479,6 +480,23 @@ def test_a_promise_is_read_from_the_head_of_a_frame() -> None:
         is streams.promise_of(b"\xff\x4f\xff\x51")
         is None
     )
+
+
+def test_a_promise_behind_what_a_decoder_skips_is_not_believed() -> None:
+    """A decoder skips FF 00 and whole boxes: what a reader finds there instead is not what it allocates."""
+    levels = np.zeros((64, 64), np.uint16)
+    frame = bytes(ENCODERS[uid.JPEGLosslessSV1](levels))
+    small = b"\xff\xc3\x00\x0b\x0c" + struct.pack(">HHB", 8, 8, 1) + b"\x01\x11\x00"
+    forged = frame[:2] + b"\xff\x00" + struct.pack(">H", len(frame)) + frame[2:] + small + b"\xff\xd9"
+    assert imagecodecs.jpeg8_decode(forged).shape == (64, 64)
+    assert streams.promise_of(forged) == (64, 64, 1)
+    boxed = bytes(imagecodecs.jpeg2k_encode(levels, codecformat="jp2"))
+    decoy = bytes(imagecodecs.jpeg2k_encode(levels[:8, :8], codecformat="j2k"))
+    place = boxed.index(b"jp2h") - 4
+    forged = boxed[:place] + struct.pack(">I4s", 8 + len(decoy), b"free") + decoy + boxed[place:]
+    assert imagecodecs.jpeg2k_decode(forged).shape == (64, 64)
+    assert streams.promise_of(forged) == streams.promise_of(boxed) == (64, 64, 1)
+    assert streams.promise_of(boxed[: boxed.index(b"jp2c")]) is None
 
 
 @pytest.mark.real
