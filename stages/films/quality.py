@@ -74,9 +74,9 @@ def measured(image: Image.Image, small: Image.Image, *, fine: Image.Image) -> Qu
     """Return what a film's levels say.
 
     Args:
-        image: the film itself, of which no more than the size is asked.
-        small: its levels and its border are seen on.
-        fine: letters are read on.
+        image: the film, of mode L; nothing but its size is looked at.
+        small: the film made small (`look.SMALL_SIDE`), on which levels and border are measured.
+        fine: the film made small, but larger (`look.FINE_SIDE`), on which letters are looked for.
     """
     gray = np.asarray(small)
     mask = border_mask(gray)
@@ -151,5 +151,5 @@ def border_of(mask: Mask) -> Border:
 
 
 def _run(held: NDArray[np.bool_]) -> int:
-    """Return how many of the first ones hold."""
+    """Return how many are true before the first that is not."""
     return len(held) if held.all() else int(held.argmin())
