@@ -17,8 +17,7 @@ from stages.auditing.figures import nested
 from stages.columns import where_ok, with_columns
 from stages.films.reference import upright_films
 from stages.statistics import mean_film
-from stages.statistics.alignment import SIDE
-from stages.statistics.duplicates import Thumbnails
+from stages.statistics.alignment import SIDE, Thumbnails
 from stages.statistics.mean_film import TURNS, Bearings
 
 FLAGS: tuple[Flag, ...] = get_args(Flag)

@@ -119,7 +119,7 @@ def _seen(examined: Examined) -> dict[str, Any]:
 
 
 def _warning(path: str, header: decode.Header | None) -> str | None:
-    """Return what is odd about the file, the kind before a colon; the page counts the kinds."""
+    """Return what is odd about the file, each thing's kind before a colon: figures count the kinds (`summary`)."""
     if header is None:
         return None
     suffix = PurePosixPath(path).suffix.lower()
@@ -127,5 +127,6 @@ def _warning(path: str, header: decode.Header | None) -> str | None:
         wrong = suffix not in decode.EXTENSIONS[header.format]
     else:  # a DICOM is called anything, as by its uid, but should not be called as other films are
         wrong = any(suffix in others for others in decode.EXTENSIONS.values())
-    extension = (f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}",) if wrong else ()
+    shown = suffix.replace("; ", ";")  # that parts warnings
+    extension = (f"wrong extension: the name ends in '{shown}', the bytes are {header.format}",) if wrong else ()
     return "; ".join((*extension, *header.oddities)) or None

@@ -7,14 +7,14 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Name = TypeVar("Name", bound=Hashable)
+Value = TypeVar("Value")
 NUMBERED = re.compile(r"(?P<series>.*?)(?P<number>[0-9]+)", re.DOTALL)
 
 
@@ -95,7 +95,7 @@ def apportioned(number: int, sizes: Mapping[str, int]) -> dict[str, int]:
 def linked(number: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     """Return for each of `number` things the first of its cluster; the things of a pair share a cluster.
 
-    Groups that show one patient under two names (the same radiograph filed twice) are held together so.
+    So groups are held together that are one patient under two names: the same radiograph was filed under both.
     """
     parent = array("q", range(number))
 
@@ -111,9 +111,9 @@ def linked(number: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     return np.fromiter(map(root, range(number)), np.int64, number)
 
 
-def gathered(keys: Sequence[str], values: Sequence[Name]) -> dict[str, list[Name]]:
+def gathered(keys: Sequence[str], values: Sequence[Value]) -> dict[str, list[Value]]:
     """Return the values of each key, in their order."""
-    found: dict[str, list[Name]] = defaultdict(list)
+    found: dict[str, list[Value]] = defaultdict(list)
     for key, value in zip(keys, values, strict=True):
         found[key].append(value)
     return dict(found)

@@ -116,6 +116,17 @@ def test_a_window_is_of_rescaled_values() -> None:
     assert _gray_of([75, 99, 100, 125], **rescaled) == _gray_of([50, 98, 100, 150], WindowCenter=100, WindowWidth=100)
 
 
+@pytest.mark.parametrize(
+    ("slope", "intercept"), [("1e308", "0"), ("8e304", "-1.7e308"), ("-1e308", "1e308"), ("1e-10", "1e10")]
+)
+def test_a_rescale_to_no_numbers_or_to_one_alone_is_undecodable(slope: str, intercept: str) -> None:
+    """Else its grey levels would be what a processor makes of infinity, or of a division by nought."""
+    error = _refused(dicom(RAMP, BitsStored=12, RescaleSlope=slope, RescaleIntercept=intercept))
+    assert error.status == "undecodable"
+    wide: dict[str, Any] = {"WindowCenter": 9, "WindowWidth": 9}
+    assert _refused(dicom(RAMP, BitsStored=12, RescaleSlope="1e308", **wide)).status == "undecodable"
+
+
 def test_a_falling_rescale_turns_black_to_white() -> None:
     assert _gray_of([0, 4095], RescaleSlope=-1, RescaleIntercept=4095) == [255, 0]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stages.statistics.probes import auc_interval
-from stages.statistics.tells import Tell, cross_told, drop, standardised_difference, tell, transferred, without
+from stages.statistics.tells import cross_told, drop, standardised_difference, surely, tell, transferred, without
 from tests.stages.statistics.made import noise
 
 WHOLE = st.integers(-50, 50)
@@ -117,9 +117,9 @@ def test_a_class_that_is_not_there_is_left_out() -> None:
 
 
 def test_the_surer_end_is_what_counts() -> None:
-    assert Tell(0.9, 0.8, 1.0, 50).sure == pytest.approx(0.6)
-    assert Tell(0.1, 0.05, 0.3, 50).sure == pytest.approx(0.4)
-    assert Tell(0.7, 0.45, 0.95, 50).sure == 0
+    assert surely(0.8, 1.0) == pytest.approx(0.6)
+    assert surely(0.05, 0.3) == pytest.approx(0.4)
+    assert surely(0.45, 0.95) == 0
 
 
 def test_a_difference_is_in_deviations_within_a_class() -> None:
