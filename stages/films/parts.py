@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 MOST_PARTS = 100_000  # a PNG of 300 MB has 37,000 of zlib's usual 8 kB; each part costs a decoder some microseconds
 MOST_SCANS = 100  # progressive JPEGs have about ten; each of 14 bytes costs a pass over all pixels
 JPEG, PNG = b"\xff\xd8", b"\x89PNG"  # how they begin
+PNG_BITS = (b"\x01", b"\x02", b"\x04", b"\x08", b"\x10")  # a sample
 START_OF_SCAN = b"\xff\xda"
 # Markers that start a frame (ITU-T T.81, table B.1: C4, C8 and CC start none), and those of them whose frame is coded
 # by Huffman, block by block.
@@ -59,6 +60,20 @@ def jpeg_segments(data: bytes) -> Iterator[int]:
             return
         alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9
         place += 1 if alone else 2 + max(2, int.from_bytes(data[place + 2 : place + 4]))
+
+
+def sample_bits(png: bytes) -> int | None:
+    """Return the bits a sample that a PNG's header states (IHDR), of several the last, None where they are no PNG's.
+
+    The standard wants the header to come first; phones write a chunk before it, and decoders read on.
+    """
+    found = None
+    for place in _chunks(png):
+        if (kind := png[place + 4 : place + 8]) == b"IDAT":
+            break
+        if kind == b"IHDR" and png[place + 16 : place + 17] in PNG_BITS:
+            found = png[place + 16]
+    return found
 
 
 def significant_bits(png: bytes) -> int | None:
