@@ -75,8 +75,6 @@ def audit_one(
     except decode.DecodeError as error:
         return Examined(error.status, str(error), film_id, len(data), error.header)
     framed = ahead.keep(film_id, image) if ahead is not None else None
-    if ahead is None or Aim(ahead.frame, ahead.policy) != aim:
-        framed = None  # normalize's frame is not the one in which shortcuts are searched
     fine = look.reduced(image, side=look.FINE_SIDE)
     small = look.reduced(fine, side=look.SMALL_SIDE)
     return Examined(
@@ -87,13 +85,19 @@ def audit_one(
         header,
         look.thumbnail(small, side=SIDE),
         levels_sum(image),
-        specimen=_specimen(image, aim, framed),
+        specimen=_specimen(image, aim, framed if ahead is not None and aim == Aim(ahead.frame, ahead.policy) else None),
         quality=quality.measured(image, small, fine=fine),
     )
 
 
 def _specimen(image: Image.Image, aim: Aim | None, framed: tuple[Gray, Placement] | None) -> bytes:
-    """Return what is kept of a film that is searched for shortcuts: of the film in the frame, where it is there."""
+    """Return what is kept of a film that is searched for shortcuts, if it is.
+
+    Args:
+        image: the decoded film.
+        aim: the frame in which it is searched; None where it is not its turn.
+        framed: the film in that frame, where it was laid down there for normalize.
+    """
     if aim is None:
         return b""
     return specimen(*framed) if framed is not None else aim.specimen(image)

@@ -67,8 +67,8 @@ class Adversary:
     """How well a ridge tells the test's films of a class from train's, by cross-validation over patients.
 
     Attributes:
-        auc: 1 where every film gives away where it comes from, 0.5 or somewhat less where the two are alike: a film
-            that is held out makes the other films of its side a little less like it.
+        auc: 1 where every film gives away where it comes from. 0.5 where the two are alike, or somewhat less: without
+            the film that is held out, the mean of its side lies a little farther from it.
         low: lower end of the 95 % interval over patients; above 0.5, the two differ.
         high: upper end.
         control: the same for patients of train drawn at random in place of the test's; None where there are too few.
@@ -105,7 +105,7 @@ def adversary(
 def told_apart(
     features: Features, apart: NDArray[np.bool_], groups: NDArray[np.str_], penalties: Sequence[float], seed: int
 ) -> CrossValidated:
-    """Return what ridges of other patients say of each film: in the second column, how much it is of those apart."""
+    """Return what ridges of other patients say of each film: in the second column, how much it is like those apart."""
     side = apart.astype(np.int64)
     fold = patient_folds(groups.tolist(), side, seed=seed)
     return cross_validate(features, indicators(side, classes=2), fold, penalties)
