@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stages.augment import pixels_of
 from stages.augment_params import AugmentParams
 from stages.films.frame import Frame
-from stages.films.pooled import thumbnail
+from stages.films.pooled import cells
 from stages.probing import NEAREST, RIDGE
 from stages.scoring import Images
 from stages.statistics.bootstrap import FilmSet, draw_recalls, find_patients, interval
@@ -141,7 +141,7 @@ def with_copies(images: Images, copies: int) -> Pool:
         film = pixels_of(row, data, frame)  # type: ignore[arg-type]  # rows of normalize
         drawn = chain.draws(row.film_id, copies)
         made = (chain.copy(film, *both) for both in zip(chain.matrix(drawn), chain.table(drawn), strict=True))
-        pixels += [thumbnail(image) for image in (film, *made)]
+        pixels += [cells(image) for image in (film, *made)]
         rows += [row] * (copies + 1)
     return Pool(
         np.array(pixels),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from stages.contract import Params
-from stages.films.chain import Chain, Interpolation, Margins
+from stages.films.chain import Chain
 from stages.films.codec import Encoding
 from stages.films.frame import Frame
+from stages.films.geometry import Interpolation, Margins
 from stages.films.operations import Brightness, Flip, Operation, Rotate
 from stages.folder import Layout
 

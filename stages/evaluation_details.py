@@ -16,7 +16,7 @@ from stages.contract import Root, StageError
 from stages.gallery import choose_wrong
 from stages.scoring import Images, Probabilities
 from stages.statistics import calibration, errors, scores
-from stages.statistics.subgroups import Named, Property, by_third, by_value, score_subgroups
+from stages.statistics.subgroups import Answered, Property, by_third, by_value, score_subgroups
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,9 @@ def details(
         "further": {split: of_split.further(classes) for split, of_split in judged.items()},
         "reliability": {split: calibration.reliability(*of_split.pooled()) for split, of_split in judged.items()},
         "subgroups": {
-            split: score_subgroups(of_split.named(), _properties(of_split.rows, raw), classes, draws=draws, seed=seed)
+            split: score_subgroups(
+                of_split.answered(), _properties(of_split.rows, raw), classes, draws=draws, seed=seed
+            )
             for split, of_split in held_out.items()
         },
         "margins": _margins(root, classes),
@@ -94,9 +96,9 @@ class _Judged:
         """Return probabilities and classes of the films, each film once for each model."""
         return np.concatenate(self.told), np.tile(self.labels, len(self.told))
 
-    def named(self) -> Named:
+    def answered(self) -> Answered:
         """Return what subgroups are scored by."""
-        return Named([row.group_id or row.film_id for row in self.rows], self.labels, self.told.argmax(axis=2))
+        return Answered([row.group_id or row.film_id for row in self.rows], self.labels, self.told.argmax(axis=2))
 
     def further(self, classes: Sequence[str]) -> dict[str, Any]:
         """Return the scores beside accuracy, those of several models averaged."""

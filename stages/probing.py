@@ -89,7 +89,7 @@ def read_films(root: Root, images: Images) -> Films:
             image = codec.decode(data)
         except ValueError as error:
             raise StageError(f"{row.path}: {error}; run the stage that wrote it again") from error
-        pixels[place[row.path]], border[place[row.path]] = pooled.thumbnail(image), pooled.border(image)
+        pixels[place[row.path]], border[place[row.path]] = pooled.cells(image), pooled.border(image)
     return Films(
         labels=images.labels,
         groups=[row.group_id or row.film_id for row in images.rows],

@@ -16,7 +16,9 @@ from collections.abc import Iterator, Mapping
 from statistics import mean
 from typing import Any
 
+from stages.auditing.figures import UNDELIVERED
 from stages.films.placement import Policy
+from stages.statistics.tells import surely, upwards
 
 READ = {"padding": 1.0, "shape": 1.0, "framing": 0.5}
 ORDER: tuple[Policy, ...] = ("cover", "letterbox", "crop", "squeeze")
@@ -62,20 +64,22 @@ def _least(scores: Mapping[Policy, Figures]) -> Policy:
 
 
 def _score(found: Figures) -> dict[str, float]:
+    """Return what a policy costs a film, what it lets a network read of the class, and the sum of both."""
     cost = mean(cell["cost"] for cell in _cells(found))
     marks = sum(price * _surest(found, mark)[0] for mark, price in READ.items())
     return {"cost": round(cost, 4), "marks": round(marks, 4), "score": round(cost + marks, 4)}
 
 
 def _cells(found: Figures) -> Iterator[Figures]:
+    """Yield a policy's figures of each class in each delivered split."""
     for by_class in found["by_class"].values():
         yield from by_class.values()
 
 
 def _surest(found: Figures, mark: str) -> tuple[float, str, str, float]:
-    """Return how far a mark surely tells a class, that class, the split, and the AUC; of none, nothing."""
+    """Return how far a mark surely tells a class at most, from 0 to 1, and that class, the split and the AUC."""
     told = [
-        (round(2 * max(0.0, one["low"] - 0.5, 0.5 - one["high"]), 4), name, split, one["auc"])
+        (round(surely(one["low"], one["high"]), 4), name, split, one["auc"])
         for split, marks in found["marks"].items()
         for name, one in marks.get(mark, {}).get("auc", {}).items()
     ]
@@ -83,6 +87,7 @@ def _surest(found: Figures, mark: str) -> tuple[float, str, str, float]:
 
 
 def _does(policy: Policy, found: Figures, score: Figures) -> str:
+    """Return what a policy does and what that costs, as the end of a sentence that its name begins."""
     cells = list(_cells(found))
     parts = []
     for name, what in (("lost", "{} of a film's area is lost"), ("padded", "{} of the frame is black")):
@@ -95,14 +100,15 @@ def _does(policy: Policy, found: Figures, score: Figures) -> str:
 
 
 def _reads(found: Figures) -> list[str]:
+    """Return a sentence for each mark of a policy: how far a network can read the class in it."""
     said = []
     for mark in (one for one in READ if any(one in marks for marks in found["marks"].values())):
         sure, name, split, auc = _surest(found, mark)
         if not sure:
             said.append(f"{MARKS[mark].capitalize()} tells no class for sure.")
             continue
-        where = "" if split == "none" else f" in {split}"
-        said.append(f"{MARKS[mark].capitalize()} tells {name} from the rest with an AUC of {_upwards(auc)}{where}.")
+        told = f"{MARKS[mark].capitalize()} tells {name} from the rest with an AUC of"
+        said.append(f"{told} {upwards(auc):.2f}{_where(split)}.")
         if mark == "padding":
             said.append(_padded(found["by_class"][split]))
     return said
@@ -114,16 +120,15 @@ def _padded(by_class: Mapping[str, Figures]) -> str:
 
 
 def _size(found: Figures) -> list[str]:
+    """Return a sentence on what the films' scaling tells of the class, where it surely tells anything."""
     sure, name, split, auc = _surest(found, "size")
     if not sure:
         return []
-    where = "" if split == "none" else f" in {split}"
     return [
         f"No policy hides how much a film was scaled, which blurs it more or less: it tells {name} from the rest with "
-        f"an AUC of {_upwards(auc)}{where}."
+        f"an AUC of {upwards(auc):.2f}{_where(split)}."
     ]
 
 
-def _upwards(auc: float) -> str:
-    """Return an AUC as of a model that knows on which side the class lies."""
-    return f"{max(auc, 1 - auc):.2f}"
+def _where(split: str) -> str:
+    return "" if split == UNDELIVERED else f" in {split}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -19,15 +20,24 @@ from stages.columns import tallied
 SHARES = {"min": 0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1}
 BINS = 24  # of a histogram
 LEAST_REACH = 0.01  # of a histogram, in powers of two
-EXTREMES: Mapping[str, tuple[Callable[[pa.Table], NDArray[np.float64]], int]] = {  # and the side: 1 is most, -1 least
+PLOTTED = 3000  # a page with a mark for each of 50,000 films takes megabytes and seconds to open
+
+Values = Callable[[pa.Table], NDArray[np.float64]]  # of each film
+
+
+def _pixels(films: pa.Table) -> NDArray[np.float64]:
+    return number("width", films) * number("height", films)
+
+
+_bits_per_pixel: Values = partial(number, "bits_per_pixel")
+EXTREMES: Mapping[str, tuple[Values, int]] = {  # by what a film is, the number that tells it: 1 the most, -1 the least
     "narrowest": (aspect, -1),
     "widest": (aspect, 1),
-    "smallest": (lambda films: number("width", films) * number("height", films), -1),
-    "largest": (lambda films: number("width", films) * number("height", films), 1),
-    "most compressed": (lambda films: number("bits_per_pixel", films), -1),
-    "least compressed": (lambda films: number("bits_per_pixel", films), 1),
+    "smallest": (_pixels, -1),
+    "largest": (_pixels, 1),
+    "most compressed": (_bits_per_pixel, -1),
+    "least compressed": (_bits_per_pixel, 1),
 }
-PLOTTED = 3000  # a page with a mark for each of 50,000 films takes megabytes and seconds to open
 
 
 def census(films: pa.Table) -> dict[str, Any]:
@@ -36,12 +46,12 @@ def census(films: pa.Table) -> dict[str, Any]:
         "by_class": nested(films, _films_and_patients),
         "sizes": by_class(films, _sizes),
         "spreads": {
-            "bits_per_pixel": nested(films, lambda some: _spread(number("bits_per_pixel", some))),
+            "bits_per_pixel": nested(films, lambda some: _spread(_bits_per_pixel(some))),
             "aspect": nested(films, lambda some: _spread(aspect(some))),
         },
         "histograms": {
-            "bits_per_pixel": _histogram(films, lambda some: np.log2(number("bits_per_pixel", some)), 2),
-            "aspect": _histogram(films, lambda some: np.log2(aspect(some)), 2),
+            "bits_per_pixel": _histogram(films, _bits_per_pixel),
+            "aspect": _histogram(films, aspect),
         },
         "quality_counts": nested(films, lambda some: _counts(some.column("jpeg_quality"))),
         "extremes": by_class(films, _extremes),
@@ -73,6 +83,7 @@ def _kinds(films: pa.Table, name: str) -> dict[str, dict[str, int]]:
 
 
 def _how_many(holds: pa.ChunkedArray) -> int:
+    """Return how many are true; what is null is not."""
     return pc.sum(holds).as_py() or 0
 
 
@@ -94,15 +105,16 @@ def _sizes(films: pa.Table) -> dict[str, float]:
 
 
 def _spread(values: NDArray[np.float64]) -> dict[str, float]:
+    """Return the quantiles of the values that are known; nothing where none is."""
     known = values[~np.isnan(values)]
     if not len(known):
         return {}
     return dict(zip(SHARES, np.quantile(known, list(SHARES.values())).round(4).tolist(), strict=True))
 
 
-def _histogram(films: pa.Table, values: Callable[[pa.Table], NDArray[np.float64]], base: int) -> dict[str, Any]:
+def _histogram(films: pa.Table, values: Values) -> dict[str, Any]:
     """Return how many films of each split and class lie in each bin, bins of equal ratios over all films."""
-    of_all = values(films)
+    of_all = np.log2(values(films))
     known = of_all[np.isfinite(of_all)]
     if not len(known):
         return {}
@@ -110,11 +122,12 @@ def _histogram(films: pa.Table, values: Callable[[pa.Table], NDArray[np.float64]
     if high - low < LEAST_REACH:  # films that are all alike, but for rounding
         low, high = low - LEAST_REACH, high + LEAST_REACH
     edges = np.linspace(low, high, BINS + 1)
-    counts = nested(films, lambda some: np.histogram(values(some), edges)[0].tolist())
-    return {"edges": (float(base) ** edges).round(6).tolist(), "counts": counts}
+    counts = nested(films, lambda some: np.histogram(np.log2(values(some)), edges)[0].tolist())
+    return {"edges": (2.0**edges).round(6).tolist(), "counts": counts}
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each value occurs, in the order of the values."""
     return {str(value): films for value, films in sorted(tallied(column).items())}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from pydantic import Field
 from stages.auditing.quality import SENTENCES
 from stages.columns import set_aside
 from stages.contract import Params
+from stages.films.decode import EXTENSIONS
 from stages.reporting import text
 
 ALL = "all"
@@ -31,7 +33,8 @@ BROKEN = (
 )
 SHOWS_NOTHING = ("blank",)
 ODD = tuple(SENTENCES)  # flags; letters are on most films and are nothing odd
-IMAGE_ENDINGS = r"(?i)\.(jpe?g|jpe|jfif|png|tiff?|bmp|dib|p[gpbn]m|webp|dcm|dicom)$"
+ENDINGS = sorted({ending for endings in EXTENSIONS.values() for ending in endings} | {".dcm", ".dicom"})
+IMAGE_ENDINGS = rf"(?i)({'|'.join(map(re.escape, ENDINGS))})$"
 
 
 class Limits(Params):

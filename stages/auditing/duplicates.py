@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from manifests.rows import AUDITED, NEAR_KINDS, AuditedRow
 from stages.columns import put, where_ok, with_columns
 from stages.statistics import duplicates
+from stages.statistics.alignment import Thumbnails
 from stages.statistics.difference import Difference, difference
 from stages.statistics.splits import linked
 
@@ -76,7 +77,7 @@ def warn_of_groups_in_test(rows: pa.Table) -> pa.Table:
 
 
 def mark_near_duplicates(
-    rows: pa.Table, thumbnails: duplicates.Thumbnails, sums: NDArray[np.uint64]
+    rows: pa.Table, thumbnails: Thumbnails, sums: NDArray[np.uint64]
 ) -> tuple[pa.Table, duplicates.Threshold]:
     """Return the rows with near duplicates pointing to the first film of their kind, and the threshold.
 

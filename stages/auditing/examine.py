@@ -74,7 +74,7 @@ def audit_one(
         header, image = decode.decode(data, key=key)
     except decode.DecodeError as error:
         return Examined(error.status, str(error), film_id, len(data), error.header)
-    kept = ahead.keep(film_id, image) if ahead is not None else None
+    framed = ahead.keep(film_id, image) if ahead is not None else None
     fine = look.reduced(image, side=look.FINE_SIDE)
     small = look.reduced(fine, side=look.SMALL_SIDE)
     return Examined(
@@ -85,16 +85,22 @@ def audit_one(
         header,
         look.thumbnail(small, side=SIDE),
         levels_sum(image),
-        specimen=_specimen(image, aim, kept if ahead is not None and Aim(ahead.frame, ahead.policy) == aim else None),
+        specimen=_specimen(image, aim, framed if ahead is not None and aim == Aim(ahead.frame, ahead.policy) else None),
         quality=quality.measured(image, small, fine=fine),
     )
 
 
-def _specimen(image: Image.Image, aim: Aim | None, kept: tuple[Gray, Placement] | None) -> bytes:
-    """Return what is kept of a film in the frame, as it was laid down for normalize where that is the same frame."""
+def _specimen(image: Image.Image, aim: Aim | None, framed: tuple[Gray, Placement] | None) -> bytes:
+    """Return what is kept of a film that is searched for shortcuts, if it is.
+
+    Args:
+        image: the decoded film.
+        aim: the frame in which it is searched; None where it is not its turn.
+        framed: the film in that frame, where it was laid down there for normalize.
+    """
     if aim is None:
         return b""
-    return specimen(*kept) if kept is not None else aim.specimen(image)
+    return specimen(*framed) if framed is not None else aim.specimen(image)
 
 
 def levels_sum(image: Image.Image) -> int:

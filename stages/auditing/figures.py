@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from manifests.rows import DeliveredSplit
 from stages.columns import ok_rows, tallied
 
 MOST_CLASSES = 40  # that are told from the rest one by one: a class for each film would take hours, and say nothing
-UNDELIVERED = "none"  # the name of the films that came in no split
+DELIVERED: tuple[DeliveredSplit, ...] = get_args(DeliveredSplit)
+UNDELIVERED = "none"  # what figures call the films that came in no split
 COLUMNS = (  # that figures are made of
     *("path", "label", "label_index", "group_id", "delivered_split", "width", "height", "mode", "format"),
     *("bits_per_pixel", "jpeg_quality", "crop_lost", "pad_added"),
@@ -32,7 +34,7 @@ def usable(rows: pa.Table) -> pa.Table:
 def by_split(films: pa.Table) -> dict[str, pa.Table]:
     """Return the films of each delivered split that has any."""
     split = pc.fill_null(films.column("delivered_split"), UNDELIVERED)
-    found = {name: films.filter(pc.equal(split, name)) for name in ("train", "val", "test", UNDELIVERED)}
+    found = {name: films.filter(pc.equal(split, name)) for name in (*DELIVERED, UNDELIVERED)}
     return {name: of_split for name, of_split in found.items() if len(of_split)}
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stages.auditing.figures import UNDELIVERED
+from stages.statistics.tells import surely
+
 SURE = 0.5  # of 1: a feature that surely tells so much of a class is named (an AUC of 0.75 at the nearer end)
 APART = 0.05  # what an AUC of test against train must surely be above that of patients drawn from train
 MOST = 3  # of a kind
@@ -83,11 +86,11 @@ def _apart(name: str, found: Figures) -> Iterator[str]:
 
 
 def _sure(tell: Figures) -> float:
-    return 2 * max(0.0, float(tell["low"]) - 0.5, 0.5 - float(tell["high"]))
+    return surely(float(tell["low"]), float(tell["high"]))
 
 
 def _auc(tell: Figures) -> str:
-    """Return an AUC as of a model that knows on which side the class lies."""
+    """Return an AUC and its interval, told upwards (`tells.upwards`)."""
     value, low, high = (tell[name] for name in ("auc", "low", "high"))
     if value < 0.5:
         value, low, high = 1 - value, 1 - high, 1 - low
@@ -95,4 +98,4 @@ def _auc(tell: Figures) -> str:
 
 
 def _where(split: str) -> str:
-    return "" if split == "none" else f"In {split}, "
+    return "" if split == UNDELIVERED else f"In {split}, "

@@ -17,18 +17,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stages.auditing.figures import UNDELIVERED
+from stages.auditing.figures import DELIVERED, UNDELIVERED
 
 LISTED = 50  # patients that cross
 EXAMPLES = 5
 OWN = r"^film/[0-9a-f]{12}$"  # the patient of a film that names none (`rows.classified`)
 SIZES = {"1": (1, 1), "2": (2, 2), "3-5": (3, 5), "6-10": (6, 10), "more": (11, None)}
 KERMANY = ("class", "series", "number")
-SPLITS = ("train", "val", "test")
 
 
 def groups(films: pa.Table, label_source: str = "", group_pattern: str = "") -> dict[str, Any]:
-    """Return the figures of the patients of the usable films."""
+    """Return the figures of the patients of the usable films.
+
+    Args:
+        films: the usable ones.
+        label_source: where their labels come from, as in `labels.LabelSource`.
+        group_pattern: the regular expression that finds the patient in a path; empty where there is none.
+    """
     group, in_test = films.column("group_id"), pc.equal(pc.fill_null(films.column("delivered_split"), ""), "test")
     counted = pc.value_counts(group)
     largest = int(np.argmax(counted.field("counts"))) if len(counted) else None
@@ -66,7 +71,7 @@ def _sizes(films_of: NDArray[np.int64]) -> dict[str, int]:
 
 def _crossing(films: pa.Table) -> pa.Array:
     """Return the patients with films in more than one delivered split, in the order of the alphabet."""
-    names, counts = _distinct(films, SPLITS)
+    names, counts = _distinct(films, DELIVERED)
     several = names.filter(pa.array((counts > 0).sum(axis=0) > 1))
     return several.take(pc.sort_indices(several))
 
@@ -80,7 +85,10 @@ def _listed(films: pa.Table, crossing: pa.Array) -> list[dict[str, Any]]:
     for pair in zip(theirs.column("group_id").to_pylist(), split.to_pylist(), strict=True):
         counts[pair] = counts.get(pair, 0) + 1
     return [
-        {"group": name, "films": {where: n for where in (*SPLITS, UNDELIVERED) if (n := counts.get((name, where), 0))}}
+        {
+            "group": name,
+            "films": {where: n for where in (*DELIVERED, UNDELIVERED) if (n := counts.get((name, where), 0))},
+        }
         for name in some.to_pylist()
     ]
 
@@ -105,9 +113,10 @@ def _spread(films: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _false_alarms(films: pa.Table, parts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return how many names of patients are in train and in test, with each choice of leading parts left out.
+    """Return how many patients would seem to be in train and in test, with each choice of leading parts left out.
 
-    The last part, the number, always stays. Only films whose names have all parts count.
+    The last part, the number, always stays. Only patients whose names have all parts count. Of the names that cross
+    then, those are real that a patient who crosses by the whole name has; the others are false alarms.
     """
     if len(parts) < 2:
         return []

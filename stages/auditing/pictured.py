@@ -15,9 +15,9 @@ def paths_of(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _named(summary: Mapping[str, Any]) -> Iterator[str]:
-    for group in summary["duplicates"].get("groups", ()):
+    for group in summary["duplicates"]["groups"]:
         yield from (film["path"] for film in group["films"])
-    for flagged in summary.get("quality", {}).get("flags", {}).values():
+    for flagged in summary["quality"]["flags"].values():
         yield from flagged["examples"]
     for policy in summary["costs"]["policies"].values():
         yield from (film["path"] for film in policy["worst"][:WORST])

@@ -17,8 +17,7 @@ from stages.auditing.figures import nested
 from stages.columns import where_ok, with_columns
 from stages.films.reference import upright_films
 from stages.statistics import mean_film
-from stages.statistics.alignment import SIDE
-from stages.statistics.duplicates import Thumbnails
+from stages.statistics.alignment import SIDE, Thumbnails
 from stages.statistics.mean_film import TURNS, Bearings
 
 FLAGS: tuple[Flag, ...] = get_args(Flag)
@@ -102,7 +101,9 @@ def _bearings(
 
 
 def _told(why_not: str | None, likeness: float | None = None) -> dict[str, Any]:
-    return {"compared": why_not is None, "why_not": why_not, "likeness": likeness and round(likeness, 4)}
+    """Return whether films were compared with one another, why not, and how much they look like drawn chests."""
+    rounded = None if likeness is None else round(likeness, 4)
+    return {"compared": why_not is None, "why_not": why_not, "likeness": rounded}
 
 
 def _askew(bearings: Bearings) -> dict[Flag, Marks]:
@@ -158,7 +159,7 @@ def quality(films: pa.Table, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with(films: pa.Table, flag: Flag) -> Marks:
-    """Return which films have a flag."""
+    """Return whether each film has a flag."""
     flags = films.column("flags")
     have = np.zeros(len(films), np.bool_)
     named = pc.equal(pc.list_flatten(flags), flag)
@@ -167,6 +168,7 @@ def _with(films: pa.Table, flag: Flag) -> Marks:
 
 
 def _flag(films: pa.Table, flag: Flag) -> dict[str, Any]:
+    """Return how many films have a flag, of which splits and classes, and the paths of the worst."""
     found = films.filter(pa.array(_with(films, flag)))
     worst = np.argsort(-_worse(found, flag), kind="stable")[:EXAMPLES]
     return {

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from manifests.rows import AuditedRow, Status
 from stages.columns import where_ok, with_columns
+from stages.contract import StageError
 from stages.films import decode
 from stages.films.frame import Frame
 from stages.films.placement import place
@@ -24,6 +25,7 @@ TOLD = (
     *("transfer_syntax", "photometric", "windowing"),
 )
 MEASURES = (*TOLD, "bits_per_pixel", "crop_lost", "pad_added")
+MOST_CLASSES = 2**15  # as many as `label_index` has room for
 QUALITY = tuple(field.name for field in fields(Quality))
 
 
@@ -79,7 +81,18 @@ def film_row(path: str, examined: Examined, named: Named, frame: Frame) -> Audit
 
 
 def classified(rows: pa.Table, classes: Sequence[str]) -> pa.Table:
-    """Return the rows with the class of each film, the unlabelled set aside, and patients of those that have none."""
+    """Return the rows with the class of each film, the unlabelled set aside, and patients of those that have none.
+
+    Raises:
+        StageError: where there are more classes than a manifest can number.
+    """
+    if len(classes) > MOST_CLASSES:
+        found = (
+            f"found {len(classes):,} classes, from '{classes[0]}' to '{classes[-1]}'; expected {MOST_CLASSES:,} at most"
+        )
+        raise StageError(
+            f"{found}; where folders are patients, name the classes in a CSV (--labels csv) or in params.yaml (classes)"
+        )
     label = rows.column("label")
     index = pc.index_in(label, value_set=pa.array(classes, pa.string()))
     known = pc.is_valid(index)
@@ -119,7 +132,7 @@ def _seen(examined: Examined) -> dict[str, Any]:
 
 
 def _warning(path: str, header: decode.Header | None) -> str | None:
-    """Return what is odd about the file, the kind before a colon; the page counts the kinds."""
+    """Return what is odd about the file, each thing's kind before a colon: figures count the kinds (`summary`)."""
     if header is None:
         return None
     suffix = PurePosixPath(path).suffix.lower()
@@ -127,5 +140,6 @@ def _warning(path: str, header: decode.Header | None) -> str | None:
         wrong = suffix not in decode.EXTENSIONS[header.format]
     else:  # a DICOM is called anything, as by its uid, but should not be called as other films are
         wrong = any(suffix in others for others in decode.EXTENSIONS.values())
-    extension = (f"wrong extension: the name ends in '{suffix}', the bytes are {header.format}",) if wrong else ()
+    shown = suffix.replace("; ", ";")  # that parts warnings
+    extension = (f"wrong extension: the name ends in '{shown}', the bytes are {header.format}",) if wrong else ()
     return "; ".join((*extension, *header.oddities)) or None

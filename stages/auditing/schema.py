@@ -10,8 +10,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from manifests.rows import DeliveredSplit
 from stages.auditing.schema_films import Borders, Duplicates, Pictures
-from stages.auditing.schema_shortcuts import Costs, Count, PolicyName, Shift, Shortcuts, Split
+from stages.auditing.schema_shortcuts import Costs, Count, Shift, Shortcuts, Split
+from stages.films.placement import Policy
 from stages.told import Share, Told
 
 
@@ -132,7 +134,7 @@ class Extreme(Told):
     """A film at an end of size, aspect or compression."""
 
     path: str
-    delivered_split: Literal["train", "val", "test"] | None
+    delivered_split: DeliveredSplit | None
     width: int
     height: int
     bits_per_pixel: float | None
@@ -186,7 +188,7 @@ class Audit(Told):
     near_threshold_siblings: float = Field(description="As in `duplicates`.")
     near_threshold_source: str = Field(description="As in `duplicates`.")
     frame: Size = Field(description="The frame that normalization is judged by.")
-    policy: PolicyName = Field(description="How films came into it where they were searched for shortcuts.")
+    policy: Policy = Field(description="How films came into it where they were searched for shortcuts.")
     files: Count
     usable: int = Field(ge=0, description="Films that are not set aside; all figures by class are theirs.")
     set_aside: dict[str, Count] = Field(description="Files by status.")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from manifests.rows import Flag, NearKind
+from manifests.rows import DeliveredSplit, Flag, NearKind
 from stages.auditing.schema_shortcuts import Count, Split
 from stages.told import Share, Told
 
@@ -70,7 +70,7 @@ class TwinShown(Twin):
     """A film of a radiograph that is there more than once."""
 
     label: str | None
-    delivered_split: Literal["train", "val", "test"] | None
+    delivered_split: DeliveredSplit | None
 
 
 class Radiograph(Told):

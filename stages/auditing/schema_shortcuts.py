@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from manifests.rows import DeliveredSplit
+from stages.films.placement import Policy
 from stages.told import Share, Told
 
 Split = Literal["train", "val", "test", "none"]
@@ -59,15 +61,12 @@ class CostlyFilm(Told):
 
     path: str
     label: str
-    delivered_split: Literal["train", "val", "test"] | None
+    delivered_split: DeliveredSplit | None
     width: int
     height: int
     lost: Share
     padded: Share
     stretch: float
-
-
-PolicyName = Literal["crop", "cover", "letterbox", "squeeze"]
 
 
 class PolicyCosts(Told):
@@ -89,16 +88,16 @@ class Score(Told):
 class Recommendation(Told):
     """Which policy to normalize with, and why."""
 
-    policy: PolicyName
-    runner_up: PolicyName
-    scores: dict[PolicyName, Score]
+    policy: Policy
+    runner_up: Policy
+    scores: dict[Policy, Score]
     why: list[str] = Field(description="Sentences.")
 
 
 class Costs(Told):
     """What normalization costs under each policy; without films, nothing."""
 
-    policies: dict[PolicyName, PolicyCosts]
+    policies: dict[Policy, PolicyCosts]
     recommendation: Recommendation | None
 
 

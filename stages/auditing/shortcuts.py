@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from stages.auditing import findings
 from stages.auditing.features import FILE_FEATURES
-from stages.auditing.figures import by_split, judged_classes, nested, patients_of
+from stages.auditing.figures import UNDELIVERED, by_split, judged_classes, nested, patients_of
 from stages.auditing.sample import Sample
 from stages.films.traces import BLOCKS
 from stages.statistics.probes import Adversary, adversary, binned
@@ -35,7 +35,7 @@ TellsOf = dict[str, Tell]  # by class
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class Sampled:
     """Films of the sample, and what is known of them.
 
     Attributes:
@@ -55,14 +55,14 @@ class Looked:
         """The features of their files, NaN where unknown."""
         return np.stack([values(self.films) for values in FILE_FEATURES.values()], axis=1)
 
-    def where(self, wanted: NDArray[np.bool_]) -> Looked:
+    def where(self, wanted: NDArray[np.bool_]) -> Sampled:
         """Return those of the films that are wanted."""
         films = self.films.filter(pa.array(wanted))
-        return Looked(films, self.kept[wanted], self.labels[wanted], self.patients[wanted])
+        return Sampled(films, self.kept[wanted], self.labels[wanted], self.patients[wanted])
 
 
 # What a ridge sees of films, once another set of films is known: bins and cubics are made from those.
-SOURCES: Mapping[str, Callable[[Looked, Looked], Features]] = {
+SOURCES: Mapping[str, Callable[[Sampled, Sampled], Features]] = {
     "file": lambda known, films: binned(known.file, films.file),
     "border": lambda _known, films: films.kept["border"],
     "traces": lambda _known, films: films.kept["traces"],
@@ -96,15 +96,15 @@ def shortcuts(films: pa.Table, sample: Sample) -> dict[str, Any]:
     }
 
 
-def looked_at(films: pa.Table, sample: Sample) -> Looked:
+def looked_at(films: pa.Table, sample: Sample) -> Sampled:
     """Return the usable films of the sample whose traces are known."""
     some, kept = sample.of(films)
     known = ~np.isnan(kept["traces"]).any(axis=1)
     some, kept = some.filter(pa.array(known)), kept[known]
-    return Looked(some, kept, some.column("label_index").to_numpy().astype(np.int64), patients_of(some))
+    return Sampled(some, kept, some.column("label_index").to_numpy().astype(np.int64), patients_of(some))
 
 
-def joint(looked: Looked, judged: Mapping[str, int]) -> dict[str, Any]:
+def joint(looked: Sampled, judged: Mapping[str, int]) -> dict[str, Any]:
     """Return how well each source tells each class: within splits, from train to test, and how far it falls."""
     splits = _splits(looked)
     found: dict[str, Any] = {}
@@ -123,7 +123,7 @@ def joint(looked: Looked, judged: Mapping[str, int]) -> dict[str, Any]:
     return found
 
 
-def _within(seen: Callable[[Looked, Looked], Features], films: Looked, judged: Mapping[str, int]) -> TellsOf:
+def _within(seen: Callable[[Sampled, Sampled], Features], films: Sampled, judged: Mapping[str, int]) -> TellsOf:
     def once_known(known: NDArray[np.bool_]) -> Features:
         return seen(films.where(known), films)
 
@@ -131,7 +131,7 @@ def _within(seen: Callable[[Looked, Looked], Features], films: Looked, judged: M
 
 
 def _transfer(
-    seen: Callable[[Looked, Looked], Features], splits: Mapping[str, Looked], judged: Mapping[str, int]
+    seen: Callable[[Sampled, Sampled], Features], splits: Mapping[str, Sampled], judged: Mapping[str, int]
 ) -> TellsOf:
     train, test = splits["train"], splits["test"]
     return transferred(
@@ -139,7 +139,7 @@ def _transfer(
     )
 
 
-def shift(looked: Looked, judged: Mapping[str, int]) -> dict[str, Any]:
+def shift(looked: Sampled, judged: Mapping[str, int]) -> dict[str, Any]:
     """Return for each class how well its films of the test are told from its films of train, by each source."""
     splits = _splits(looked)
     if not {"train", "test"} <= set(splits):
@@ -158,7 +158,7 @@ def shift(looked: Looked, judged: Mapping[str, int]) -> dict[str, Any]:
     return found
 
 
-def _apart(source: str, train: Looked, test: Looked) -> Adversary | None:
+def _apart(source: str, train: Sampled, test: Sampled) -> Adversary | None:
     if source == "file":
         both = np.concatenate([train.file, test.file])
         sides = [binned(both, films.file) for films in (train, test)]
@@ -168,8 +168,8 @@ def _apart(source: str, train: Looked, test: Looked) -> Adversary | None:
     return adversary(sides[0], groups[0], sides[1], groups[1])
 
 
-def _splits(looked: Looked) -> dict[str, Looked]:
-    names = np.array(looked.films.column("delivered_split").fill_null("none").to_pylist(), np.str_)
+def _splits(looked: Sampled) -> dict[str, Sampled]:
+    names = np.array(looked.films.column("delivered_split").fill_null(UNDELIVERED).to_pylist(), np.str_)
     return {split: looked.where(names == split) for split in by_split(looked.films)}
 
 

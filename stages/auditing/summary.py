@@ -16,9 +16,9 @@ from stages.auditing.costs import costs
 from stages.auditing.figures import UNDELIVERED, by_class, by_split
 from stages.auditing.groups import groups
 from stages.auditing.quality import quality
+from stages.auditing.radiographs import duplicates
 from stages.auditing.sample import Sample
 from stages.auditing.shortcuts import shortcuts
-from stages.auditing.twins import duplicates
 from stages.columns import ok_rows, set_aside, tallied, where_ok
 from stages.films.specimen import Aim
 

@@ -12,9 +12,7 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.statistics.alignment import SIDE
-
-PIXELS = SIDE * SIDE
+from stages.statistics.alignment import PIXELS
 
 
 class Thumbnails:

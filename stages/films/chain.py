@@ -9,19 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
 from stages.films import geometry
 from stages.films.frame import Frame, Gray, Matrix, Table
-from stages.films.geometry import Box
+from stages.films.geometry import Box, Interpolation, Margins
 from stages.films.operations import LEVELS, Drawn, Geometric, Operation, Photometric
 from stages.films.words import Words, words_of_copies, words_of_films
 
-Margins = Literal["black", "reflect", "replicate", "cover"]
-Interpolation = Literal["nearest", "bilinear"]
 ZOOM_PLAY = 0.05  # the covering zoom is drawn from [z, z (1 + 0.05)), z being what the farthest draw needs
 
 
@@ -64,7 +62,7 @@ class Chain:
         return [operation for operation in self.operations if isinstance(operation, Geometric)]
 
     def draws(self, film_id: str, copies: int, *, first: int = 1) -> Drawn:
-        """Return what is drawn for as many copies of a film, from the first on: by column, an array of numbers."""
+        """Return what is drawn for so many copies of a film, from copy `first` on: by column, an array of numbers."""
         return self._drawn(partial(words_of_copies, self.seed, film_id, copies=copies, first=first))
 
     def draws_of_films(self, film_ids: Sequence[str], copies: int, *, first: int = 1) -> Drawn:
@@ -90,7 +88,7 @@ class Chain:
         return geometry.combine(matrices)
 
     def table(self, drawn: Drawn) -> Table:
-        """Return the one table of all that changes grey levels."""
+        """Return the one table of all that changes grey levels; that which changes none where nothing does."""
         tables = [operation.table(drawn) for operation in self.operations if isinstance(operation, Photometric)]
         return reduce(_then, tables) if tables else LEVELS.astype(np.uint8)
 
@@ -113,5 +111,5 @@ class Chain:
 
 
 def _then(first: Table, second: Table) -> Table:
-    """Return the table that looks up in the first what it then looks up in the second; for one copy or many."""
+    """Return the table that does what the first does and then the second; for one copy or many."""
     return np.take_along_axis(second, first, axis=-1)

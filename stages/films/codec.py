@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -15,6 +16,7 @@ from stages.films.frame import Frame, Gray, frame_of
 
 Encoding = Literal["jpeg", "png", "pgm"]
 SUFFIXES: Mapping[Encoding, str] = {"jpeg": ".jpeg", "png": ".png", "pgm": ".pgm"}
+PGM_HEADER = re.compile(rb"P5\n([1-9][0-9]{0,8}) ([1-9][0-9]{0,8})\n255\n")  # width, height, the level of white
 PNG_LEVEL = 1  # noise does not compress: level 6 costs 4 times the time for 2 % of the size
 
 
@@ -69,21 +71,23 @@ def decode(data: bytes) -> Gray:
 
 
 def _decode_pgm(data: bytes) -> Gray:
-    header = data[:64].split(b"\n", 3)
-    if len(header) < 4 or len(header[1].split()) != 2:
-        raise ValueError(f"{len(data)} bytes starting {data[:16]!r} are no PGM of three lines and its pixels")
-    width, height = (int(size) for size in header[1].split())
-    start = sum(len(line) + 1 for line in header[:3])
-    if len(data) - start != width * height or header[2] != b"255":
+    header = PGM_HEADER.match(data)
+    if header is None:
         raise ValueError(
-            f"a PGM of {width} x {height} holds {len(data) - start} bytes up to {header[2]!r}; "
-            f"expected {width * height} up to b'255'"
+            f"{len(data)} bytes starting {data[:16]!r} are no PGM; expected the lines P5, width height, 255"
         )
-    return np.frombuffer(data, np.uint8, offset=start).reshape(height, width)
+    width, height = map(int, header.groups())
+    if (found := len(data) - header.end()) != width * height:
+        raise ValueError(f"a PGM of {width} x {height} holds {found} bytes of pixels; expected {width * height}")
+    return np.frombuffer(data, np.uint8, offset=header.end()).reshape(height, width)
 
 
 def frame_of_bytes(data: bytes, *, pixels: bool = False) -> Frame:
-    """Return the frame of an image that `encode` made, by its header, or by decoding all of it.
+    """Return the frame of an image that `encode` made.
+
+    Args:
+        data: the image.
+        pixels: whether all of it is decoded, so that pixels which are not whole are an error; else its header is read.
 
     Raises:
         ValueError: where the bytes are no such image.
@@ -94,7 +98,7 @@ def frame_of_bytes(data: bytes, *, pixels: bool = False) -> Frame:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "PPM")) as image:
             width, height = image.size
             mode = image.mode
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"{len(data)} bytes starting {data[:4]!r} are no JPEG, PNG or PGM") from error
     if mode != "L":
         raise ValueError(f"an image of mode {mode}; expected 8-bit grey levels")

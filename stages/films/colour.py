@@ -10,10 +10,10 @@ COLOURED = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr", "HSV")  # modes
 
 
 def spread(image: Image.Image) -> float | None:
-    """Return how far colours lie from the line that fits them best, standard deviation in grey levels; None for grey.
+    """Return how far a film's colours lie from the line that fits them best, in grey levels; None for a grey film.
 
     The shades of any one tint lie on a line through the colour cube, or near one. The line is the first principal
-    component of the colours; the other two are the distance from it.
+    component of the colours, and what is returned the standard deviation along the other two.
     """
     if image.mode not in COLOURED:
         return None

@@ -63,9 +63,7 @@ def sample_bits(image: Image.Image, data: bytes) -> int:
     """Return the bits a sample that a film is stored with, eight where a palette or a coder stands between."""
     if image.mode in ("1", "P", "PA"):
         return 1 if image.mode == "1" else 8
-    if image.format == "PNG":
-        return data[24]  # of the header, IHDR
-    stored = _tag(image, BITS_PER_SAMPLE) if image.format == "TIFF" else None
+    stored = parts.sample_bits(data) if image.format == "PNG" else _tag(image, BITS_PER_SAMPLE)
     return stored or (16 if is_deep(image) else 8)
 
 

@@ -6,6 +6,7 @@ at most 16 bits, so the chain runs once for each that there can be and never for
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,11 @@ class Levels:
 
 
 def levels_of(dataset: Dataset, *, bits: int, signed: bool, photometric: str) -> Levels:
-    """Return how the stored values of a monochrome DICOM become grey levels."""
+    """Return how the stored values of a monochrome DICOM become grey levels.
+
+    Raises:
+        ValueError: where its tags map all values to one, or beyond all numbers.
+    """
     patterns = np.arange(1 << bits)
     stored = np.where(patterns >> (bits - 1), patterns - (1 << bits), patterns) if signed else patterns
     values, low, high = _modality(dataset, stored)
@@ -51,7 +56,11 @@ def levels_of(dataset: Dataset, *, bits: int, signed: bool, photometric: str) ->
 
 
 def _modality(dataset: Dataset, stored: NDArray[np.int64]) -> tuple[Values, float, float]:
-    """Return the values that the modality LUT or the rescaling gives, and the least and largest there can be."""
+    """Return the values that the modality LUT or the rescaling gives, and the least and largest there can be.
+
+    Raises:
+        ValueError: where these are no numbers.
+    """
     if dataset.get("ModalityLUTSequence"):
         bits = int(dataset.ModalityLUTSequence[0].LUTDescriptor[2])
         return apply_modality_lut(stored, dataset).astype(np.float64), 0.0, 2.0**bits - 1
@@ -59,7 +68,10 @@ def _modality(dataset: Dataset, stored: NDArray[np.int64]) -> tuple[Values, floa
     values = stored.astype(np.float64)
     if slope:
         values = values * slope + (intercept or 0.0)
-    return values, float(values.min()), float(values.max())
+    low, high = float(values.min()), float(values.max())
+    if not math.isfinite(high - low):
+        raise ValueError(f"values from {low} to {high}; expected numbers")
+    return values, low, high
 
 
 def _voi(dataset: Dataset, values: Values, low: float, high: float) -> tuple[Values, str, tuple[str, ...]]:
@@ -87,6 +99,13 @@ def _voi(dataset: Dataset, values: Values, low: float, high: float) -> tuple[Val
 
 
 def _whole(values: Values, low: float, high: float) -> Values:
+    """Return values as shares of the way from the least that there can be to the largest.
+
+    Raises:
+        ValueError: where these are one.
+    """
+    if low == high:
+        raise ValueError(f"values of {low} alone; expected a range of them")
     return np.clip((values - low) / (high - low), 0, 1)
 
 

@@ -1,16 +1,17 @@
 """Matrices that move a film about, and where the film then lies.
 
 A matrix takes the centre of an output pixel, as (column, row), to the place in the input that is shown there:
-the direction in which a warp reads. Applying P first and Q second is therefore `combine(P, Q)` = P @ Q.
+the direction in which a warp reads. Applying P first and Q second is therefore `combine([P, Q])` = P @ Q, rounded.
+Where numbers are arrays, one for each copy, the matrices have the shape of the arrays in front: (..., 2, 3).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -19,16 +20,18 @@ from numpy.typing import NDArray
 from stages.films.frame import Frame, Gray, Matrix
 
 Numbers: TypeAlias = float | NDArray[np.float64]  # of one copy, or of many
+Margins = Literal["black", "reflect", "replicate", "cover"]
+Interpolation = Literal["nearest", "bilinear"]
 DECIMALS = 12  # libraries' sines differ in the last bit; rounding lets all machines read the same pixel
-BORDERS = {
+BORDERS: Mapping[Margins, int] = {
     "black": cv2.BORDER_CONSTANT,
     "cover": cv2.BORDER_CONSTANT,
     "reflect": cv2.BORDER_REFLECT_101,
     "replicate": cv2.BORDER_REPLICATE,
 }
-_cosine, _sine = (np.frompyfunc(function, 1, 1) for function in (math.cos, math.sin))  # the C library's: NumPy
-# has others for other processors, and a copy must not depend on where it is made
-INTERPOLATIONS = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR}
+INTERPOLATIONS: Mapping[Interpolation, int] = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR}
+# The C library's: NumPy has others for other processors, and a copy must not depend on where it is made.
+_cosine, _sine = (np.frompyfunc(function, 1, 1) for function in (math.cos, math.sin))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ def identity() -> Matrix:
 def about_centre(a: Numbers, b: Numbers, c: Numbers, d: Numbers, frame: Frame) -> Matrix:
     """Return the matrix of a linear map that leaves the centre of the frame where it is.
 
-    The map is [[a, b], [c, d]], from output offsets off the centre (column, row) to input offsets.
+    The map is [[a, b], [c, d]]: it takes how far an output pixel lies from the centre, as (column, row), to how far the
+    place lies from it that is read there.
     """
     x, y = (frame.width - 1) / 2, (frame.height - 1) / 2
     return _matrix(a, b, x - (a * x + b * y), c, d, y - (c * x + d * y))
@@ -133,7 +137,13 @@ def outside_share(matrix: Matrix, film: Box, frame: Frame) -> NDArray[np.float64
 
     Along an output row the place that is read moves on a straight line, so the pixels that lie inside form
     one run whose ends follow from four inequalities: all rows are counted at once, no pixel is touched. Where
-    the frame's corners lie inside, all of it does, the box being convex: so it is for all films under `cover`.
+    the frame's corners lie inside, all of it does, the box being convex: so it is under `cover`, where the film fills
+    the frame.
+
+    Args:
+        matrix: one, or a stack of them, (..., 2, 3); the shares have the shape of the stack.
+        film: where the input shows film.
+        frame: of input and output.
     """
     matrices = matrix.reshape(-1, 2, 3)
     shares = np.zeros(len(matrices))
@@ -144,22 +154,24 @@ def outside_share(matrix: Matrix, film: Box, frame: Frame) -> NDArray[np.float64
 
 
 def _share_by_rows(matrices: Matrix, film: Box, frame: Frame) -> NDArray[np.float64]:
+    """Return `outside_share` of matrices, (matrices, 2, 3), row by row: from the first column inside to the last."""
     rows = np.arange(frame.height)
     first = np.zeros((len(matrices), frame.height))
     last = np.full((len(matrices), frame.height), frame.width - 1.0)
     for axis, (low, high) in enumerate(_edges(film)):
         along, down, start = (matrices[:, axis, term, None] for term in range(3))
         at_zero = down * rows + start
-        level = np.abs(along) < 1e-9  # the whole row lies inside, or none of it
-        ends = (np.array([low, high])[:, None, None] - at_zero) / np.where(level, 1.0, along)
-        first = np.where(level, first, np.maximum(first, np.ceil(ends.min(axis=0) - 1e-9)))
-        beyond = np.where((at_zero >= low) & (at_zero < high), last, -1.0)
-        last = np.where(level, beyond, np.minimum(last, np.floor(ends.max(axis=0) + 1e-9)))
+        still = np.abs(along) < 1e-9  # all of the row lies between low and high, or none of it
+        ends = (np.array([low, high])[:, None, None] - at_zero) / np.where(still, 1.0, along)
+        first = np.where(still, first, np.maximum(first, np.ceil(ends.min(axis=0) - 1e-9)))
+        all_or_none = np.where((at_zero >= low) & (at_zero < high), last, -1.0)
+        last = np.where(still, all_or_none, np.minimum(last, np.floor(ends.max(axis=0) + 1e-9)))
     inside = np.maximum(last - first + 1, 0).sum(axis=1)
     return np.asarray(1 - inside / frame.pixels)
 
 
 def _corners_inside(matrices: Matrix, film: Box, frame: Frame) -> NDArray[np.bool_]:
+    """Return for each matrix whether all four corners of the frame are read from inside the film's box."""
     corners = np.array([(x, y, 1) for x in (0, frame.width - 1) for y in (0, frame.height - 1)])
     read = matrices @ corners.T
     (left, right), (top, bottom) = _edges(film)
@@ -168,11 +180,11 @@ def _corners_inside(matrices: Matrix, film: Box, frame: Frame) -> NDArray[np.boo
 
 
 def _edges(film: Box) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return from where to where the film's pixels reach, across and down."""
+    """Return from where to where the film's pixels reach, across and down: half a pixel beyond their centres."""
     return (film.left - 0.5, film.right - 0.5), (film.top - 0.5, film.bottom - 0.5)
 
 
-def warp(image: Gray, matrix: Matrix, *, interpolation: str, margins: str) -> Gray:
+def warp(image: Gray, matrix: Matrix, *, interpolation: Interpolation, margins: Margins) -> Gray:
     """Return the image as the matrix reads it, in the same frame, margins filled by their policy."""
     warped = cv2.warpAffine(
         image,

@@ -17,7 +17,7 @@ from stages.films import phantom_anatomy as shapes
 from stages.films.frame import Frame, Gray
 from stages.films.phantom_anatomy import LEFT_LUNG, RIGHT_LUNG, Anatomy, Points
 from stages.films.phantom_bytes import colour_bytes, gray_bytes
-from stages.films.phantom_canvas import Canvas, Layer, blurred
+from stages.films.phantom_canvas import Canvas, Layer, as_bytes, blurred
 from stages.films.phantom_plan import Fault, PhantomFilm, keyed
 from stages.films.phantom_pose import Pose, lettered, pose
 from stages.films.phantom_spoilt import Colours, photograph, screenshot, spoilt
@@ -79,13 +79,13 @@ def _air(canvas: Canvas, patient: Anatomy) -> Layer:
 
 def _opacity(canvas: Canvas, film: PhantomFilm, seed: int, words: np.random.Generator) -> Layer:
     """Return the share of the air that illness has filled."""
-    clear: Layer = np.zeros((canvas.frame.height, canvas.frame.width), np.float32)
+    # of two files of the same bytes, whose names contradict one another on purpose, the picture knows one illness
     label = film.likeness.label if film.fault == "label_conflict" else film.label
     if label == "bacterial":
         return _consolidations(canvas, keyed(seed, "illness", film.likeness.group), words)
     if label == "viral":
         return _haze(canvas, words)
-    return clear
+    return np.zeros((canvas.frame.height, canvas.frame.width), np.float32)
 
 
 def _consolidations(canvas: Canvas, of_patient: np.random.Generator, words: np.random.Generator) -> Layer:
@@ -167,7 +167,7 @@ def _exposed(attenuation: Layer, canvas: Canvas, taken: Pose) -> Gray:
     left, top, right, bottom = (round(border * canvas.frame.width) for border in taken.collimated)
     beam = np.zeros_like(gray)
     beam[top : canvas.frame.height - bottom, left : canvas.frame.width - right] = 1
-    return np.asarray(np.clip(np.rint(gray * blurred(beam, 1.0)), 0, 255), np.uint8)
+    return as_bytes(gray * blurred(beam, 1.0))
 
 
 def _with_grain(image: Gray, taken: Pose, words: np.random.Generator) -> Gray:

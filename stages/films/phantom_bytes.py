@@ -93,9 +93,9 @@ def _cmyk(image: Gray, film: PhantomFilm) -> bytes:
 
 
 def _transparent(image: Gray, _film: PhantomFilm) -> bytes:
-    film = Image.fromarray(image)
-    film.putalpha(255)
-    return _saved(film, "PNG")
+    picture = Image.fromarray(image)
+    picture.putalpha(255)
+    return _saved(picture, "PNG")
 
 
 def _twice(image: Gray, _film: PhantomFilm) -> bytes:

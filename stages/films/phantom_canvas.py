@@ -63,6 +63,11 @@ def blurred(layer: Layer, sigma_px: float) -> Layer:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+def as_bytes(levels: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return grey levels or colours as bytes, rounded, and cut off below 0 and above 255."""
+    return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)
+
+
 def _share(mask: Gray) -> Layer:
-    """Return the mask with 1 for full."""
+    """Return a mask of 0 to 255 as shares, 0 to 1."""
     return mask.astype(np.float32) / np.float32(255)

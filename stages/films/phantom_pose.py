@@ -15,12 +15,12 @@ class Pose:
 
     Attributes:
         tilt_deg: how askew the patient lies.
-        zoom: how near the tube is.
-        shift_x: to the right of where the patient's films usually lie, in film widths.
-        shift_y: and below.
-        breath: how much deeper than usual the patient breathed in.
+        zoom: size of the chest, in that of the patient's usual films.
+        shift_x: how far right of where the patient's films usually show it the chest lies, in film widths.
+        shift_y: how far below it, in film widths.
+        breath: height of the lungs, in that of the patient's usual breath.
         gamma: of the exposure; above 1 is darker.
-        gain: brightness of the densest bone.
+        gain: brightness of the densest bone, as a share of white.
         fog: grey level of air outside the body.
         collimated: width of the black border at left, top, right, bottom, in film widths.
         grain: amplitude of the noise in grey levels.

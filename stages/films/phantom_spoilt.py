@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.films.frame import Frame, Gray
+from stages.films.phantom_canvas import as_bytes
 from stages.films.phantom_faults import cropped_px
 from stages.films.phantom_plan import Fault
 
@@ -42,11 +43,11 @@ def _turned(quarters: int) -> Callable[[Gray, Frame, np.random.Generator], Gray]
 
 def _low_contrast(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
     middle = image.mean()
-    return _levels(middle + CONTRAST_LEFT * (image - middle))
+    return as_bytes(middle + CONTRAST_LEFT * (image - middle))
 
 
 def _clipped(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
-    return _levels(image * (255 / max(1.0, np.quantile(image, 1 - BURNT_OUT))))
+    return as_bytes(image * (255 / max(1.0, np.quantile(image, 1 - BURNT_OUT))))
 
 
 def _burnt_in(image: Gray, frame: Frame, words: np.random.Generator) -> Gray:
@@ -74,7 +75,7 @@ def _resized(image: Gray, frame: Frame, _words: np.random.Generator) -> Gray:
 
 def _brightened(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
     gain, offset = BRIGHTER
-    return _levels(gain * image.astype(np.float32) + offset)
+    return as_bytes(gain * image.astype(np.float32) + offset)
 
 
 def _cropped(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
@@ -84,10 +85,6 @@ def _cropped(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
 
 def _flipped(image: Gray, _frame: Frame, _words: np.random.Generator) -> Gray:
     return np.ascontiguousarray(image[:, ::-1])
-
-
-def _levels(levels: NDArray[np.floating]) -> Gray:
-    return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)
 
 
 _SPOILERS: Mapping[Fault | None, Callable[[Gray, Frame, np.random.Generator], Gray]] = MappingProxyType(
@@ -114,7 +111,7 @@ def photograph(frame: Frame, words: np.random.Generator) -> Colours:
     height, width = frame.height, frame.width
     down = np.linspace(0, 1, height)[:, None, None]
     sky = (np.array([70, 130, 215]) * (1 - down) + np.array([205, 225, 245]) * down) * np.ones((1, width, 1))
-    scene = _as_bytes(sky)
+    scene = as_bytes(sky)
     cv2.circle(scene, (round(words.uniform(0.15, 0.85) * width), round(0.2 * height)), height // 9, (250, 225, 110), -1)
     for layer, colour in enumerate([(88, 122, 96), (70, 140, 60), (110, 165, 50)]):
         across = np.linspace(0, 1, 24)
@@ -130,7 +127,7 @@ def photograph(frame: Frame, words: np.random.Generator) -> Colours:
             scene, (round(foot[0]), round(foot[1])), (round(foot[0]), round(foot[1] - 0.05 * height)), (96, 60, 32), 2
         )
     grain = words.normal(0, 4, (height, width, 1))
-    return _as_bytes(scene + grain)
+    return as_bytes(scene + grain)
 
 
 def screenshot(frame: Frame, words: np.random.Generator) -> Colours:
@@ -149,7 +146,3 @@ def screenshot(frame: Frame, words: np.random.Generator) -> Colours:
             left = right + max(3, round(0.012 * width))
     page[height - 2 * line : height - line // 2, round(0.78 * width) : round(0.94 * width)] = (40, 120, 220)
     return page
-
-
-def _as_bytes(levels: NDArray[np.floating]) -> Colours:
-    return np.ascontiguousarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))

@@ -15,13 +15,13 @@ BORDER = 16  # one part in so many of the frame's height and width is border, on
 Means = NDArray[np.float32]  # (cells,), grey levels
 
 
-def thumbnail(image: Gray, *, side: int = SIDE) -> Means:
+def cells(image: Gray, *, side: int = SIDE) -> Means:
     """Return the mean grey level of each of side x side equal parts of the image, row by row."""
     return _means(image, side, side)
 
 
-def border(image: Gray, *, cells: int = SIDE) -> Means:
-    """Return the mean grey levels along the image's top, bottom, left and right edges, each in so many cells.
+def border(image: Gray, *, side: int = SIDE) -> Means:
+    """Return the mean grey levels along the image's top, bottom, left and right edges, each in `side` cells.
 
     Nothing but the outer 1/16 of the height and of the width is looked at, at least one pixel.
     """
@@ -29,15 +29,16 @@ def border(image: Gray, *, cells: int = SIDE) -> Means:
     deep, wide = max(1, height // BORDER), max(1, width // BORDER)
     return np.concatenate(
         [
-            _means(image[:deep], 1, cells),
-            _means(image[height - deep :], 1, cells),
-            _means(image[:, :wide], cells, 1),
-            _means(image[:, width - wide :], cells, 1),
+            _means(image[:deep], 1, side),
+            _means(image[height - deep :], 1, side),
+            _means(image[:, :wide], side, 1),
+            _means(image[:, width - wide :], side, 1),
         ]
     )
 
 
 def _means(image: Gray, down: int, across: int) -> Means:
+    """Return the mean of each of down x across equal parts of an image, row by row."""
     return _means_of_rows(_means_of_rows(image, down).T, across).T.ravel().astype(np.float32)
 
 

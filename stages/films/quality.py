@@ -26,6 +26,7 @@ RISE = 60  # grey levels by which a letter's strokes stand out of what lies arou
 LARGEST, SMALLEST = 0.11, 0.015  # height of letters, of the film's shorter side
 FEWEST_PIXELS = 8  # of a letter
 FEWEST_ROWS, FEWEST_COLUMNS = 5, 4  # of a letter, however small the film: less may lie between a bone and a border
+MOST_MARKS = 2**15 - 1  # that the manifest's column holds; a screened print has more dots
 INKED = (0.2, 0.9)  # share of a letter's box that its strokes fill: a wire fills less, a coin more
 
 Mask = NDArray[np.bool_]
@@ -74,9 +75,9 @@ def measured(image: Image.Image, small: Image.Image, *, fine: Image.Image) -> Qu
     """Return what a film's levels say.
 
     Args:
-        image: the film itself, of which no more than the size is asked.
-        small: its levels and its border are seen on.
-        fine: letters are read on.
+        image: the film, of mode L; nothing but its size is looked at.
+        small: the film made small (`look.SMALL_SIDE`), on which levels and border are measured.
+        fine: the film made small, but larger (`look.FINE_SIDE`), on which letters are looked for.
     """
     gray = np.asarray(small)
     mask = border_mask(gray)
@@ -103,14 +104,14 @@ def measured(image: Image.Image, small: Image.Image, *, fine: Image.Image) -> Qu
 
 
 def marks(fine: Gray) -> int:
-    """Return how many things on a film look like burnt-in letters: narrow bright strokes in a small box.
+    """Return how many things on a film look like burnt-in letters, MOST_MARKS at most: bright strokes in a small box.
 
     Strokes are what a white top-hat leaves (Serra, Image Analysis and Mathematical Morphology, 1982).
     """
     strokes = cv2.morphologyEx(fine, cv2.MORPH_TOPHAT, np.ones((STROKE, STROKE), np.uint8))
     ink = np.asarray(cv2.threshold(strokes, RISE, 255, cv2.THRESH_BINARY)[1], np.uint8)
     outlines, _ = cv2.findContours(ink, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    return sum(_letter(ink, cv2.boundingRect(outline)) for outline in outlines)
+    return min(MOST_MARKS, sum(_letter(ink, cv2.boundingRect(outline)) for outline in outlines))
 
 
 def _letter(ink: Gray, box: Sequence[int]) -> bool:
@@ -151,5 +152,5 @@ def border_of(mask: Mask) -> Border:
 
 
 def _run(held: NDArray[np.bool_]) -> int:
-    """Return how many of the first ones hold."""
+    """Return how many are true before the first that is not."""
     return len(held) if held.all() else int(held.argmin())

@@ -39,6 +39,6 @@ def specimen(image: Gray, placement: Placement) -> bytes:
     found = np.zeros((), SPECIMEN)
     found["traces"] = traces.traces(image, placement)
     found["border"] = pooled.border(image)
-    found["pixels"] = np.rint(pooled.thumbnail(image))
+    found["pixels"] = np.rint(pooled.cells(image))
     found["scale"] = np.log2([placement.scale_x, placement.scale_y])
     return found.tobytes()

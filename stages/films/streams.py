@@ -1,15 +1,18 @@
-"""How many pixels a compressed frame promises by its own words, before a decoder believes it."""
+"""How many pixels a compressed frame promises by its own words, before a decoder believes it.
+
+It is read as decoders read it, skipping what they skip: a promise that only a reader finds protects nobody.
+"""
 
 from __future__ import annotations
 
 import struct
 from typing import NamedTuple
 
-JPEG, JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"
+from stages.films.parts import JPEG, JPEG_FRAMES, jpeg_segments
+
+JPEG_2000 = b"\xff\x4f\xff\x51"
 BOXES = b"\x00\x00\x00\x0cjP  "  # JPEG 2000 in a file of its own
-# Start of frame: of JPEG (ITU-T T.81, table B.1: C4, C8 and CC are no frames) and of JPEG-LS (T.87, F7).
-FRAMES = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
-ALONE = (0x01, *range(0xD0, 0xDA))  # markers without a length
+FRAMES = (*JPEG_FRAMES, 0xF7)  # the last is JPEG-LS's (ITU-T T.87)
 
 
 class Promise(NamedTuple):
@@ -24,27 +27,35 @@ def promise_of(frame: bytes) -> Promise | None:
     """Return the size of a JPEG, JPEG-LS or JPEG 2000, or None where it is none or does not say."""
     if frame.startswith(JPEG):
         return _of_jpeg(frame)
-    if frame.startswith((JPEG_2000, BOXES)) and (start := frame.find(JPEG_2000)) >= 0:
-        return _of_siz(frame[start : start + 42])
-    return None
-
-
-def _of_siz(head: bytes) -> Promise | None:
-    """SIZ of a JPEG 2000 (ITU-T T.800, A.5.1): the corners of the image on its grid, then of tiles."""
-    if len(head) < 42:
-        return None
-    right, bottom, left, top, components = struct.unpack(">8x4I16xH", head)
-    return Promise(right - left, bottom - top, components)
+    start = _codestream(frame) if frame.startswith(BOXES) else 0
+    return None if start is None else _of_jpeg_2000(frame[start : start + 42])
 
 
 def _of_jpeg(frame: bytes) -> Promise | None:
-    place = 2
-    while place + 10 <= len(frame):
-        if frame[place] != 0xFF or frame[place + 1] in (0xFF, *ALONE):
-            place += 1 if frame[place] != 0xFF or frame[place + 1] == 0xFF else 2
-            continue
-        if frame[place + 1] in FRAMES:
-            height, width, components = struct.unpack_from(">HHB", frame, place + 5)
-            return Promise(width, height, components)
-        place += 2 + max(2, int.from_bytes(frame[place + 2 : place + 4]))
+    place = next((place for place in jpeg_segments(frame) if frame[place + 1] in FRAMES), None)
+    if place is None or len(frame) < place + 10:
+        return None
+    height, width, components = struct.unpack_from(">HHB", frame, place + 5)
+    return Promise(width, height, components)
+
+
+def _codestream(frame: bytes) -> int | None:
+    """Return where the first codestream among the boxes of a JPEG 2000 begins (ITU-T T.800, I.4), if there is one."""
+    place = 0
+    while place + 16 <= len(frame):
+        length, kind, longer = struct.unpack_from(">I4sQ", frame, place)
+        if kind == b"jp2c":
+            return place + (16 if length == 1 else 8)
+        length = longer if length == 1 else length
+        if length < 8:  # the last box, which reaches to the end
+            return None
+        place += length
     return None
+
+
+def _of_jpeg_2000(head: bytes) -> Promise | None:
+    """Return what SIZ says (ITU-T T.800, A.5.1): the corners of the image on its grid, then of tiles."""
+    if not head.startswith(JPEG_2000) or len(head) < 42:
+        return None
+    right, bottom, left, top, components = struct.unpack(">8x4I16xH", head)
+    return Promise(right - left, bottom - top, components)

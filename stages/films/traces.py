@@ -39,7 +39,7 @@ NAMES = (
 )
 BLOCKS = tuple(NAMES.index(name) for name in ("grid x", "grid y", "comb", "gaps"))  # what no lung leaves
 LARGEST_TILE = (
-    192  # pixels: of a larger frame, the middle is looked at; all of it takes twice as long, and tells as much
+    192  # pixels: of a larger frame the middle is looked at; all of it takes twice as long, and tells as much
 )
 SMALLEST_TILE = 16  # below, there are no frequencies to speak of
 BLOCK = 8  # pixels of a JPEG's blocks
@@ -85,13 +85,13 @@ def _middle(shown: Box) -> Box:
 
 
 def _spectrum(levels: Levels) -> list[float]:
-    """Return the power in each band, of all bands, and across over down."""
+    """Return log10 of the mean power in each band, less that of all bands; the latter; and across over down."""
     window, ring, across, down = _rings(*levels.shape)
     power = np.abs(np.fft.rfft2((levels - levels.mean()) * window)) ** 2 / levels.size
-    bins = np.bincount(ring, weights=power.ravel(), minlength=len(BANDS) + 1)[1 : len(BANDS)]
-    films = np.bincount(ring, minlength=len(BANDS) + 1)[1 : len(BANDS)]
-    level = _log(bins.sum() / max(films.sum(), 1))
-    bands = [_log(of_band / number) - level if number else 0.0 for of_band, number in zip(bins, films, strict=True)]
+    sums = np.bincount(ring, weights=power.ravel(), minlength=len(BANDS) + 1)[1 : len(BANDS)]
+    counts = np.bincount(ring, minlength=len(BANDS) + 1)[1 : len(BANDS)]
+    level = _log(sums.sum() / max(counts.sum(), 1))
+    bands = [_log(of_band / count) - level if count else 0.0 for of_band, count in zip(sums, counts, strict=True)]
     return [*bands, level, _log(float(power[across].mean())) - _log(float(power[down].mean()))]
 
 
@@ -110,9 +110,9 @@ def _grid(profile: Levels, scale: float, start: int) -> float:
     """Return how far a profile rises where a codec's blocks meet, in SDs of what it does at the frequencies beside.
 
     Args:
-        profile: mean absolute second differences; the first is about the second pixel.
+        profile: mean absolute second differences along one axis; the first is that about the tile's second pixel.
         scale: pixels of the frame per pixel of the raw film.
-        start: where the raw film begins, in pixels from the first.
+        start: where the raw film begins, in pixels from the tile's first.
     """
     frequency = 1 / (BLOCK * scale)
     if not 0.05 < frequency < 0.5:
@@ -128,15 +128,17 @@ def _grid(profile: Levels, scale: float, start: int) -> float:
 
 
 def _noise(levels: Levels) -> list[float]:
-    """Return the median absolute Laplacian, and its mean over its median."""
+    """Return log10 of the squared median absolute Laplacian, and of the square of its mean over its median."""
     rows = levels[:-2] - 2 * levels[1:-1] + levels[2:]
-    size = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])
-    # whole numbers: half of those that equal the median lie below it
-    counts = np.bincount(size.ravel().astype(np.int64))
+    laplacian = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:])
+    # Of whole numbers: those that equal the median are taken to lie evenly from half below it to half above.
+    counts = np.bincount(laplacian.ravel().astype(np.int64))
     summed = np.cumsum(counts)
-    at = int(np.searchsorted(summed, size.size / 2))
-    median = at + (size.size / 2 - (summed[at] - counts[at])) / max(int(counts[at]), 1) - 0.5
-    return [_log(max(0.0, median) ** 2), _log(float(size.mean()) ** 2) - _log(max(0.0, median) ** 2)]
+    half = laplacian.size / 2
+    at = int(np.searchsorted(summed, half))
+    median = at + (half - (summed[at] - counts[at])) / max(int(counts[at]), 1) - 0.5
+    noise = _log(max(0.0, median) ** 2)
+    return [noise, _log(float(laplacian.mean()) ** 2) - noise]
 
 
 def _histogram(tile: Gray) -> list[float]:
@@ -152,19 +154,20 @@ def _histogram(tile: Gray) -> list[float]:
 
 
 def _neighbours(levels: Levels) -> list[float]:
-    """Return how what is left without the 3 x 3 means is correlated with itself, one and two pixels on."""
+    """Return how a film less its 3 x 3 means is correlated with itself, one pixel across, one down, two either way."""
     rows = levels[:-2] + levels[1:-1] + levels[2:]
-    left = levels[1:-1, 1:-1] - (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9
-    power = float(np.vdot(left, left)) / left.size + NEVER_ZERO
+    rest = levels[1:-1, 1:-1] - (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9
+    power = float(np.vdot(rest, rest)) / rest.size + NEVER_ZERO
     shifted = [
-        (left[:, 1:], left[:, :-1]),
-        (left[1:], left[:-1]),
-        (left[:, 2:], left[:, :-2]),
-        (left[2:], left[:-2]),
+        (rest[:, 1:], rest[:, :-1]),
+        (rest[1:], rest[:-1]),
+        (rest[:, 2:], rest[:, :-2]),
+        (rest[2:], rest[:-2]),
     ]
     x, y, x2, y2 = (float(np.vdot(one, other)) / one.size / power for one, other in shifted)
     return [x, y, (x2 + y2) / 2]
 
 
 def _log(power: float) -> float:
+    """Return log10 of a power, which may be 0."""
     return float(np.log10(power + NEVER_ZERO))

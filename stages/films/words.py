@@ -17,7 +17,7 @@ MASK = 2**64 - 1
 
 
 class _Own(threading.local):
-    """A thread's own generator, and the state that a new one starts from."""
+    """A thread's own generator, and the state that is written into it where a new one would be made."""
 
     def __init__(self) -> None:
         self.philox = np.random.Philox(key=0)
@@ -31,8 +31,11 @@ _OWN = _Own()
 class Words:
     """The four random 64-bit words that one operation may spend on a copy: of one copy, or of many at once.
 
+    What is taken from them is a number for one copy, and else an array of the shape of the copies.
+
     Attributes:
         words: shape (4, copies), (4, films, copies), or (4,) for one copy.
+        spent: how many of the four have been taken.
     """
 
     words: NDArray[np.uint64]
@@ -87,9 +90,3 @@ def _raw(key: int, copies: int, first: int) -> NDArray[np.uint64]:
     _OWN.state["state"]["counter"][0] = first - 1
     _OWN.philox.state = _OWN.state  # a new generator would ask the kernel for a seed first
     return _OWN.philox.random_raw(WORDS_PER_COPY * copies).reshape(copies, WORDS_PER_COPY)
-
-
-def keyed_words(seed: int, film_id: str, operation: str, copy: int) -> Words:
-    """Return the words of one copy, 1 or more."""
-    philox = np.random.Philox(key=_key(seed, film_id, operation), counter=copy - 1)
-    return Words(philox.random_raw(WORDS_PER_COPY))

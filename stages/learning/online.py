@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import grid_sample
 
 from stages.films import geometry
-from stages.films.chain import Chain, Margins
+from stages.films.chain import Chain
 from stages.films.frame import Frame, Matrix
+from stages.films.geometry import Margins
 from stages.films.operations import LEVELS
 from stages.learning.order import Places
 from stages.learning.prefetch import Batch

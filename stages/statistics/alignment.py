@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 64  # a thumbnail's height and width
+PIXELS = SIDE * SIDE
 BLUR, SHADING, CONTRAST = 0.7, 2.0, 6.0  # pixels: what is smoothed, what is taken out, over what contrast is levelled
 FLAT = 0.25  # of the mean contrast: areas with less are not blown up
 EDGE = 1.0  # pixels at a thumbnail's border that do not count: beyond the film nothing is known
@@ -46,6 +47,13 @@ COARSE = Level(16, 4, 0.87)
 LEVELS = (COARSE, Level(32, 3, 0.88), Level(SIDE, 3, -1))
 
 
+class Thumbnails(Protocol):
+    """Grey levels of films, (films, side x side), SIDE in the audit; some films at a time; an array will do."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, films: Any, /) -> NDArray[np.uint8]: ...
+
+
 class Pairs(Protocol):
     """Pairs of films whose details can be looked at."""
 
@@ -60,7 +68,7 @@ class Laid:
 
     Attributes:
         moves: (pairs, 4) stretch and shift across, stretch and shift down, in half sides.
-        agreement: (pairs,) correlation of details; -1 where a pair was told apart on the way.
+        agreement: (pairs,) correlation of details; -1 where a pair was told apart before the finest level.
     """
 
     moves: NDArray[np.float32]
@@ -73,9 +81,9 @@ def laid_over(pairs: Pairs, levels: Sequence[Level] = LEVELS, *, thorough: bool 
     From coarse to fine: most pairs of different films are told apart by a sixteenth of the pixels.
 
     Args:
-        pairs: some hundreds.
-        levels: the resolutions.
-        thorough: whether all pairs are looked at at all levels.
+        pairs: some hundreds, since the fields of all are in memory at once.
+        levels: the resolutions, from coarse to fine.
+        thorough: whether all pairs go on to all levels, however little they agree.
     """
     moves = np.zeros((len(pairs), 4), np.float32)
     agreement = np.full(len(pairs), -1, np.float32)
@@ -171,7 +179,11 @@ def _undone(moves: Fields, step: Fields) -> Fields:
 def _warped(other: Fields, moves: Fields, *, edge: float) -> tuple[Fields, Fields]:
     """Return thumbnails moved, between pixels linearly, and 1 where they show film, 0 where not."""
     side = other.shape[1]
-    at = [(1 + _places(side) * (1 + moves[:, n : n + 1]) + moves[:, n + 1 : n + 2]) * side / 2 - 0.5 for n in (0, 2)]
+    stretches, shifts = (moves[:, 0:1], moves[:, 2:3]), (moves[:, 1:2], moves[:, 3:4])  # across and down
+    at = [
+        (1 + _places(side) * (1 + stretch) + shift) * side / 2 - 0.5
+        for stretch, shift in zip(stretches, shifts, strict=True)
+    ]
     inside = [((place >= edge - 0.5) & (place <= side - 0.5 - edge)).astype(np.float32) for place in at]
     across, down = (_between(np.clip(place, 0, side - 1)) for place in at)
     warped = np.asarray(down @ other @ across.transpose(0, 2, 1), np.float32)
@@ -199,13 +211,14 @@ def _places(side: int) -> NDArray[np.float32]:
 
 
 def _smoothed(fields: Fields, width: float) -> Fields:
+    """Return fields smoothed both ways by a bell curve whose standard deviation is so many pixels."""
     smoothing = _gauss(fields.shape[1], width)
     return np.asarray(smoothing @ fields @ smoothing.T, np.float32)
 
 
 @cache
 def _gauss(side: int, width: float) -> NDArray[np.float32]:
-    """Return the matrix that smooths by a bell curve; at the border, by the part of it that lies inside."""
+    """Return the matrix that smooths by a bell curve, (side, side); at the border, by the part that lies inside."""
     pixels = np.arange(side)
     weights = np.exp(-0.5 * ((pixels[:, None] - pixels) / width) ** 2)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)

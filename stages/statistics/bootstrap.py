@@ -45,7 +45,7 @@ class Stratum:
 
     label: int
     sets: int  # bit i is up where they have films in set i
-    patients: NDArray[np.intp]
+    patients: NDArray[np.intp]  # their places among all patients
 
     def key(self, seed: int) -> int:
         """Return the 128-bit key of the stratum's random numbers: the same whatever else is drawn."""
@@ -99,7 +99,7 @@ def find_patients(groups: Sequence[str], labels: Indices, sets: Indices | None =
     Args:
         groups: each film's patient group.
         labels: each film's class; a group with films of two classes is a patient of either.
-        sets: each film's set, a small number; one set where left out.
+        sets: each film's set, a number from 0 to 62, as each has a bit of 64; one set where left out.
     """
     label_of_film = np.asarray(labels, np.int64)
     set_of_film = np.zeros(len(groups), np.int64) if sets is None else np.asarray(sets, np.int64)

@@ -40,6 +40,8 @@ def compare_models(
 ) -> dict[str, Any]:
     """Return each model's scores, and each contrast's difference with its interval and its p-values.
 
+    A contrast's difference is the second model's score less the first's.
+
     Args:
         films: at least one.
         predicted: (films,) index of the class that each model said, by the model's name.
@@ -69,12 +71,12 @@ def compare_models(
 
 
 def _tests(first: FilmSet, second: FilmSet, patients: Indices) -> dict[str, float]:
-    """Return which films one of two models alone named rightly, and the tests' p-values."""
-    right, other = first.labels == first.predicted, second.labels == second.predicted
-    first_alone, second_alone = paired.alone(right, other)
+    """Return how many films each of two models alone named rightly, and the tests' p-values."""
+    right, other_right = first.labels == first.predicted, second.labels == second.predicted
+    first_alone, second_alone = paired.alone(right, other_right)
     return {
         "first_alone": first_alone,
         "second_alone": second_alone,
-        "permutation_p": paired.sign_flip(right, other, patients),
+        "permutation_p": paired.sign_flip(right, other_right, patients),
         "mcnemar_p": paired.mcnemar(first_alone, second_alone),
     }

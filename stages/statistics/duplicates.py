@@ -11,15 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
-from typing import Any, Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stages.statistics.alignment import COARSE, LEVELS, SIDE, Fields, Laid, details, laid_over, shrunk
+from stages.statistics.alignment import COARSE, LEVELS, PIXELS, Fields, Laid, Thumbnails, details, laid_over, shrunk
 from stages.statistics.neighbours import Candidates, candidates, frequencies
 
-PIXELS = SIDE * SIDE
 ROWS_AT_ONCE = 512  # films that are looked at at once: 8 MB of levels and fields
 PAIRS_AT_ONCE = 256  # pairs laid over one another at once: 4 MB a field
 THREADS = 2  # that lay pairs, most of it outside of Python's lock; each holds the fields of its pairs
@@ -38,13 +37,6 @@ DEPTH = 40  # whole numbers of a coarse field per unit
 Source = Literal["films", "least", "most", "usual"]
 
 
-class Thumbnails(Protocol):
-    """Grey levels of films, SIDE x SIDE of each, some of them at a time; an array will do."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, films: Any, /) -> NDArray[np.uint8]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Looks:
     """What is compared of films.
@@ -54,7 +46,8 @@ class Looks:
         films: the places of those that are compared.
         lowest: (films, numbers) their lowest frequencies.
         coarse: (films, 16, 16) their details in whole numbers: 256 bytes a film.
-        order: a number of each film's look, so that a pair is laid the same way round wherever its films stand.
+        order: a number made of each film's details: the film with the lower one lies below in any pair, wherever in the
+            set the two stand.
         same: (films,) the first film with the same thumbnail, level by level; a film that has its own is itself.
     """
 
@@ -114,14 +107,14 @@ def _first_alike(
     return same.astype(np.int64)
 
 
-def turned(fields: Fields, which: NDArray[np.bool_]) -> Fields:
-    """Return fields, some of them mirrored left to right."""
+def mirrored_where(fields: Fields, which: NDArray[np.bool_]) -> Fields:
+    """Return fields, mirrored left to right where they are to be, (films,)."""
     return np.where(which[:, None, None], fields[:, :, ::-1], fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """Pairs of films that are looked at, the film whose look comes first in the order laid under the other."""
+class LookedAt:
+    """Pairs of films that are looked at: the one whose look comes first in `Looks.order` lies under the other."""
 
     looks: Looks
     pairs: Candidates
@@ -133,7 +126,7 @@ class Looked:
     def details(self, pairs: NDArray[np.intp], side: int) -> tuple[Fields, Fields]:
         """Return the details of both films of some pairs."""
         one, other, mirrored = self.placed(pairs)
-        return self.looks.details(one, side), turned(self.looks.details(other, side), mirrored)
+        return self.looks.details(one, side), mirrored_where(self.looks.details(other, side), mirrored)
 
     def placed(self, pairs: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Return which film of some pairs lies below, which above, and whether that one is mirrored."""
@@ -147,10 +140,11 @@ class Threshold:
     """The agreement from which two films show one radiograph.
 
     Attributes:
-        agreement: itself.
-        source: whether the films told it (`films`), or told one below LEAST or above MOST, or could not (`usual`).
-        told: what the films told; None where they could not.
-        films: how many told it.
+        agreement: the threshold itself.
+        source: `films` where the films at hand told it, `least` or `most` where they told one below LEAST or above
+            MOST, `usual` where they could not tell it.
+        told: what the films told, before LEAST and MOST bound it; None where they could not.
+        films: how many of them told it.
         siblings: the agreement from which two films of one patient show one radiograph.
     """
 
@@ -179,21 +173,24 @@ class Twins:
 def twins(looks: Looks, groups: ArrayLike, *, seed: int = 0) -> Twins:
     """Return the pairs of films that show one radiograph.
 
+    Films with the same thumbnail are one radiograph, whatever the threshold; only the first of them is compared with
+    others.
+
     Args:
         looks: of the films.
-        groups: each film's patient.
+        groups: (films,) each film's patient.
         seed: of the sample that tells the threshold.
     """
-    of = np.asarray(groups)
-    each = np.flatnonzero(looks.same == np.arange(len(looks.films)))  # a film that is there again tells nothing more
-    found = candidates(looks.lowest[each])
-    near = Candidates(each[found.first], each[found.second], found.mirrored)
-    apart = of[near.first] != of[near.second]
-    few = len(np.unique(of)) < FEWEST
+    patients = np.asarray(groups)
+    is_first = looks.same == np.arange(len(looks.films))
+    firsts, again = np.flatnonzero(is_first), np.flatnonzero(~is_first)
+    found = candidates(looks.lowest[firsts])
+    near = Candidates(firsts[found.first], firsts[found.second], found.mirrored)
+    apart = patients[near.first] != patients[near.second]
+    few = len(np.unique(patients)) < FEWEST
     threshold = Threshold(USUAL, "usual") if few else calibrated(looks, near, apart, seed=seed)
     agreement = laid(looks, near).agreement
     alike = near.take(agreement >= np.where(apart, threshold.agreement, threshold.siblings))
-    again = np.flatnonzero(looks.same != np.arange(len(looks.films)))
     return Twins(alike.and_(looks.same[again], again), threshold, len(near))
 
 
@@ -210,7 +207,7 @@ def laid(looks: Looks, pairs: Candidates, *, thorough: bool = False, coarse: boo
     moves, agreement = np.empty((len(pairs), 4), np.float32), np.empty(len(pairs), np.float32)
 
     def lay(some: slice) -> None:
-        found = laid_over(Looked(looks, pairs.take(some)), levels, thorough=thorough)
+        found = laid_over(LookedAt(looks, pairs.take(some)), levels, thorough=thorough)
         moves[some], agreement[some] = found.moves, found.agreement
 
     with ThreadPoolExecutor(THREADS) as threads:
@@ -219,7 +216,7 @@ def laid(looks: Looks, pairs: Candidates, *, thorough: bool = False, coarse: boo
 
 
 def calibrated(looks: Looks, near: Candidates, apart: NDArray[np.bool_], *, seed: int = 0) -> Threshold:
-    """Return the agreement above which pairs of different patients hardly ever come, and two films of one patient.
+    """Return the agreement above which films of different patients hardly ever come, and that for films of one patient.
 
     The best agreement of a film with a film of another patient is a draw. Fisher's z = artanh(r) of the draws is
     close to normal (Fisher, Metron 1, 1921; measured in docs/audit-duplicates.md), and the threshold is its quantile
@@ -254,7 +251,7 @@ def _told(draws: NDArray[np.float32], films: int) -> float | None:
 
 
 def _best(looks: Looks, near: Candidates, seed: int, most: float) -> NDArray[np.float32]:
-    """Return the best agreement below `most` of each of some films in its pairs."""
+    """Return, of each of SAMPLE films that has any, the best agreement below `most` in its pairs."""
     sampled = np.zeros(len(looks.films), np.bool_)
     sampled[np.random.Generator(np.random.Philox(key=seed)).permutation(len(sampled))[:SAMPLE]] = True
     near = near.take(sampled[near.first] | sampled[near.second])

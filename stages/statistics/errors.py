@@ -11,7 +11,7 @@ NORMAL_NAMES = ("normal", "no finding", "healthy")  # in any case; "_" and "-" r
 
 
 def normal_class(classes: Sequence[str]) -> int | None:
-    """Return the index of the class that means nothing was found, by its name; None where none or several are."""
+    """Return the index of the class that means nothing was found, by its name; None where no class or several do."""
     found = [index for index, name in enumerate(classes) if _plain(name) in NORMAL_NAMES]
     return found[0] if len(found) == 1 else None
 

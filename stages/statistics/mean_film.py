@@ -21,16 +21,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stages.statistics.alignment import Thumbnails
 
 GRID = 16  # a film's height and width here: large shapes tell up from down, details differ from film to film
 SAMPLE = 2048  # films that the set's mean is made of: 2 MB, as it is changed once more
 BLOCK = 1024  # films scored at once
 ROUNDS = 4  # after the first, some films in a thousand change
 KEPT = 0.8  # share of the sample, the most alike, that the mean is made of
+LEAST_SPREAD = 1e-3  # of distances, below which films do not differ but by rounding; chest films have 0.03 and more
 SHRUNK = 1.0
 AXES = 8
 TURNS = 4
@@ -41,23 +44,16 @@ Films = NDArray[np.float32]  # (films, GRID x GRID)
 Square = NDArray[np.float64]  # (GRID x GRID, GRID x GRID)
 
 
-class Thumbnails(Protocol):
-    """Grey levels of films, a square of each, some of them at a time; an array will do."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, films: Any, /) -> NDArray[np.uint8]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class MeanFilm:
     """What the films of a set have in common.
 
     Attributes:
-        weights: w.
-        mean: of the films, each changed back.
+        weights: w, (GRID x GRID,).
+        mean: of the films, each changed back, (GRID x GRID,).
         axes: principal components, (AXES, GRID x GRID).
-        margin: by how much a film's own change usually beats the next best.
-        distances: median and upper quartile of the distance of films that the plane was not fitted to.
+        margin: by how much the score of a film's best change usually exceeds that of the next best.
+        distances: median and upper quartile of how far films lie from a plane that they had no part in.
         likeness: median correlation of the films, each changed back, with the reference's mean.
         films: how many they are.
     """
@@ -76,9 +72,10 @@ class Bearings:
     """How films lie.
 
     Attributes:
-        change: the one that explains a film best.
-        lead: by how much it beats UPRIGHT, in units of the usual margin.
-        distance: in units of the upper quartile's distance from the median, counted from the median.
+        change: (films,) the change that explains each film best.
+        lead: (films,) by how much its score exceeds that of UPRIGHT, in units of the usual margin.
+        distance: (films,) how far from the set's plane each lies: above the median, in units of the upper quartile's
+            distance from the median.
         compared: films that they were compared with.
     """
 
@@ -163,12 +160,13 @@ def bearings(thumbnails: Thumbnails, films: NDArray[np.intp], mean_film: MeanFil
 
 def _bearings(thumbnails: Thumbnails, films: NDArray[np.intp], mean_film: MeanFilm) -> Iterator[tuple[Any, ...]]:
     middle, upper = mean_film.distances
+    spread = max(upper - middle, LEAST_SPREAD)
     for start in range(0, max(1, len(films)), BLOCK):
         some = unit_films(thumbnails[films[start : start + BLOCK]])
         scores = _scores(some, mean_film.weights)
         lead = (scores.max(axis=1) - scores[:, UPRIGHT]) / mean_film.margin
         far = _nearest(some, mean_film.mean, mean_film.axes)
-        yield scores.argmax(axis=1), lead, (far - middle) / (upper - middle)
+        yield scores.argmax(axis=1), lead, (far - middle) / spread
 
 
 def _weights(films: Films) -> Films:

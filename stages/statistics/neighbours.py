@@ -73,7 +73,7 @@ def frequencies(small: Numbers) -> Numbers:
 
 
 def candidates(lowest: Numbers) -> Candidates:
-    """Return the pairs of films that are nearest to one another; of few films, all pairs.
+    """Return the pairs of films that are nearest to one another; of few films, all pairs, plain and mirrored.
 
     Args:
         lowest: (films, numbers) their `frequencies`.
@@ -83,18 +83,21 @@ def candidates(lowest: Numbers) -> Candidates:
         one, other = np.triu_indices(len(seen), 1)
         plain = mirrored = one * len(seen) + other
     else:
-        films, turned = _whitened(lowest[seen])
-        plain, mirrored = nearest(films, films), nearest(films, turned)
+        films, of_mirrored = _whitened(lowest[seen])
+        plain, mirrored = nearest(films, films), nearest(films, of_mirrored)
     pairs = np.concatenate([plain, mirrored])
     return Candidates(seen[pairs // len(seen)], seen[pairs % len(seen)], np.arange(len(pairs)) >= len(plain))
 
 
 def nearest(films: Numbers, others: Numbers) -> NDArray[np.int64]:
-    """Return the pairs of which one is among the NEAREST of the other, as first x films + second, in order.
+    """Return the pairs of which one is among the NEAREST of the other, sorted.
 
     Args:
-        films: unit vectors.
+        films: (films, numbers) unit vectors.
         others: the same films' vectors, plain or mirrored.
+
+    Returns:
+        A number for each pair: the place of its first film x films + the place of its second.
     """
     number = len(films)
     likeness = np.full((number, NEAREST), LEAST_LIKELY, np.float32)
@@ -122,7 +125,15 @@ def _remember(
     other: NDArray[np.int64],
     alike: Numbers,
 ) -> None:
-    """Put the other films of pairs among the nearest of their films, where they are."""
+    """Put the second film of each pair among the nearest that are known of its first, where it is one of them.
+
+    Args:
+        likeness: (films, NEAREST) of each film's nearest, in falling order; changed in place.
+        partner: which films they are, -1 where fewer are known; changed in place.
+        film: (pairs,) the first film.
+        other: (pairs,) the second film.
+        alike: (pairs,) their likeness.
+    """
     nearer = alike > likeness[film, -1]
     film, other, alike = film[nearer], other[nearer], alike[nearer]
     order = np.lexsort((other, -alike, film))
@@ -151,6 +162,7 @@ def _whitened(lowest: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _unit(differences: Numbers) -> Numbers:
+    """Return vectors of length 1: the differences, and behind them what all films share."""
     shared = np.full((len(differences), 1), SHARED, np.float32)
     vectors = np.concatenate([differences, shared], axis=1)
     vectors /= np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]

@@ -67,8 +67,8 @@ class Adversary:
     """How well a ridge tells the test's films of a class from train's, by cross-validation over patients.
 
     Attributes:
-        auc: 1 where every film gives away where it comes from, 0.5 or somewhat less where the two are alike: a film
-            that is held out makes the other films of its side a little less like it.
+        auc: 1 where every film gives away where it comes from. 0.5 where the two are alike, or somewhat less: without
+            the film that is held out, the mean of its side lies a little farther from it.
         low: lower end of the 95 % interval over patients; above 0.5, the two differ.
         high: upper end.
         control: the same for patients of train drawn at random in place of the test's; None where there are too few.
@@ -97,7 +97,7 @@ def adversary(
     control = None
     if patients >= 2:
         names = np.array(train_groups)
-        drawn = np.isin(names, list(draw_number(train_groups, patients, seed=seed, purpose="control")))
+        drawn = np.isin(names, list(draw_number(set(train_groups), patients, seed=seed, purpose="control")))
         control = auc(told_apart(train, drawn, names, [found.penalty], seed).scores[:, 1], drawn)
     return Adversary(*auc_interval(found.scores[:, 1], is_test, groups), control)
 
@@ -105,7 +105,7 @@ def adversary(
 def told_apart(
     features: Features, apart: NDArray[np.bool_], groups: NDArray[np.str_], penalties: Sequence[float], seed: int
 ) -> CrossValidated:
-    """Return what ridges of other patients say of each film: in the second column, how much it is of those apart."""
+    """Return what ridges of other patients say of each film: in the second column, how much it is like those apart."""
     side = apart.astype(np.int64)
     fold = patient_folds(groups.tolist(), side, seed=seed)
     return cross_validate(features, indicators(side, classes=2), fold, penalties)
@@ -131,15 +131,21 @@ def auc_interval(
         films = int(side.sum())
         above = (ranks[side] - mean_ranks(scores[side])) / (len(scores) - films)
         sums.append(np.bincount(of_film[side], weights=above - above.mean(), minlength=of_film.max() + 1) / films)
-        patients.append(int(np.count_nonzero(np.bincount(of_film[side]))))
+        patients.append(patients_among(of_film[side]))
     if found in (0, 1):
         reach = _where_none_overlaps(*patients)
     else:
         variance = sum(n / max(n - 1, 1) * float((of_side**2).sum()) for n, of_side in zip(patients, sums, strict=True))
+        everybody = patients_among(of_film)
         # the share that a negative scores above counts against the AUC: hence the sign
-        together = -2 * sums[0].size / max(sums[0].size - 1, 1) * float(sums[0] @ sums[1])
+        together = -2 * everybody / max(everybody - 1, 1) * float(sums[0] @ sums[1])
         reach = NORMAL_95 * math.sqrt(max(0.0, variance + together))
     return found, max(0.0, found - reach), min(1.0, found + reach)
+
+
+def patients_among(of_film: NDArray[np.integer[Any]]) -> int:
+    """Return how many patients some films have, each film's given by a number, 0 or more."""
+    return int(np.count_nonzero(np.bincount(of_film)))
 
 
 def _where_none_overlaps(positives: int, negatives: int) -> float:

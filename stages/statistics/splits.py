@@ -7,14 +7,14 @@ import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Name = TypeVar("Name", bound=Hashable)
+Value = TypeVar("Value")
 NUMBERED = re.compile(r"(?P<series>.*?)(?P<number>[0-9]+)", re.DOTALL)
 
 
@@ -62,18 +62,21 @@ def draw_blocks(names_by_class: Mapping[str, Iterable[str]], share: float, *, se
 
 
 def series_of(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names that differ in the number at their end alone, in the order of that number.
+    """Return the names by series: those that differ in the number at their end alone, in the order of that number.
 
-    Names without a number at the end, and those that share their beginning with no other, make one series, called
-    by the empty string, in the order of the alphabet.
+    What is left makes one series, called by the empty string and last of all: first the names that are numbers alone,
+    in their order, then those without a number at the end and those that share their beginning with no other, in the
+    order of the alphabet.
     """
+    each = set(names)
     numbered: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name in set(names):
-        found = NUMBERED.fullmatch(name)
-        numbered[found["series"] if found else ""].append((int(found["number"]) if found else 0, name))
-    series = {name: [each for _, each in sorted(of)] for name, of in sorted(numbered.items()) if name and len(of) > 1}
-    others = set(names).difference(*series.values())
-    return series | ({"": sorted(others)} if others else {})
+    for name in each:
+        if found := NUMBERED.fullmatch(name):
+            numbered[found["series"]].append((int(found["number"]), name))
+    series = {name: [member for _, member in sorted(of)] for name, of in sorted(numbered.items()) if len(of) > 1}
+    others = sorted(each.difference(*series.values()))
+    unnamed = series.pop("", []) + others
+    return series | ({"": unnamed} if unnamed else {})
 
 
 def apportioned(number: int, sizes: Mapping[str, int]) -> dict[str, int]:
@@ -92,7 +95,7 @@ def apportioned(number: int, sizes: Mapping[str, int]) -> dict[str, int]:
 def linked(number: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     """Return for each of `number` things the first of its cluster; the things of a pair share a cluster.
 
-    Groups that show one patient under two names (the same radiograph filed twice) are held together so.
+    So groups are held together that are one patient under two names: the same radiograph was filed under both.
     """
     parent = array("q", range(number))
 
@@ -108,9 +111,9 @@ def linked(number: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
     return np.fromiter(map(root, range(number)), np.int64, number)
 
 
-def gathered(keys: Sequence[str], values: Sequence[Name]) -> dict[str, list[Name]]:
+def gathered(keys: Sequence[str], values: Sequence[Value]) -> dict[str, list[Value]]:
     """Return the values of each key, in their order."""
-    found: dict[str, list[Name]] = defaultdict(list)
+    found: dict[str, list[Value]] = defaultdict(list)
     for key, value in zip(keys, values, strict=True):
         found[key].append(value)
     return dict(found)

@@ -18,7 +18,7 @@ UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class Answered:
     """Films with what models said of them.
 
     Attributes:
@@ -81,7 +81,7 @@ def tertile_edges(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def score_subgroups(
-    films: Named, properties: Mapping[str, Property], classes: Sequence[str], *, draws: int, seed: int
+    films: Answered, properties: Mapping[str, Property], classes: Sequence[str], *, draws: int, seed: int
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the scores of the films that share a value, by property and value.
 
@@ -105,7 +105,7 @@ def score_subgroups(
 
 
 def _score(
-    films: Named, known: Property, present: NDArray[np.int64], classes: Sequence[str], *, draws: int, seed: int
+    films: Answered, known: Property, present: NDArray[np.int64], classes: Sequence[str], *, draws: int, seed: int
 ) -> dict[str, dict[str, Any]]:
     places = np.flatnonzero(known.of_film != UNKNOWN)
     of_film = np.searchsorted(present, known.of_film[places])

@@ -101,7 +101,8 @@ def accuracy_draws(films: FilmSet, drawn: RecallDraws) -> NDArray[np.float64]:
 
 
 def _difference(left: float | None, right: float | None, drawn: NDArray[np.float64]) -> dict[str, float]:
-    assert left is not None
-    assert right is not None
+    """Return by how much one score exceeds another, and the interval of the difference's draws."""
+    assert left is not None, "every set has films"
+    assert right is not None, "every set has films"
     low, high = interval(drawn)
     return {"difference": left - right, "low": low, "high": high}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.statistics.probes import auc_interval
+from stages.statistics.probes import auc_interval, patients_among
 from stages.statistics.ridge import PENALTIES, Features, cross_validate, fit_path, indicators, patient_folds
 
 LEAST_PATIENTS = 2  # on either side: of one, nothing follows for others
@@ -38,11 +38,6 @@ class Tell:
     low: float
     high: float
     films: int
-
-    @property
-    def sure(self) -> float:
-        """From 0 to 1: how far from telling nothing it is at least, by the nearer end of its interval."""
-        return 2 * max(0.0, self.low - 0.5, 0.5 - self.high)
 
     @property
     def flipped(self) -> Tell:
@@ -73,11 +68,24 @@ class Drop:
         return {name: round(getattr(self, name), 4) for name in ("drop", "low", "high")}
 
 
+def surely(low: float, high: float) -> float:
+    """Return how far an AUC is from telling nothing at least, from 0 to 1, by the nearer end of its interval."""
+    return 2 * max(0.0, low - 0.5, 0.5 - high)
+
+
+def upwards(auc: float) -> float:
+    """Return an AUC as of a model that knows on which side the class lies: 0.5 where nothing is told, else more."""
+    return max(auc, 1 - auc)
+
+
 def tell(values: Values, positives: NDArray[np.bool_], patients: Patients) -> Tell | None:
-    """Return how well a number tells the positives, films where it is unknown left out; None of too few patients."""
+    """Return how well a number tells the positives from the rest, films where it is unknown left out.
+
+    None where either side has fewer than LEAST_PATIENTS patients.
+    """
     known = ~np.isnan(values)
     values, positives, patients = values[known], positives[known], patients[known]
-    if min(np.count_nonzero(np.bincount(patients[side])) for side in (positives, ~positives)) < LEAST_PATIENTS:
+    if min(patients_among(patients[side]) for side in (positives, ~positives)) < LEAST_PATIENTS:
         return None
     return Tell(*auc_interval(values, positives, patients), films=len(values))
 
@@ -101,13 +109,13 @@ def cross_told(
     *,
     seed: int = 0,
 ) -> dict[str, Tell]:
-    """Return how well ridges of other patients tell each class; of classes with too few patients nothing.
+    """Return how well each class is told, each film by a ridge of other patients; classes of too few are left out.
 
     Args:
         features: as `cross_validate` takes them.
         labels: index of each film's class.
-        patients: of each film.
-        judged: the index of each class.
+        patients: number of each film's patient.
+        judged: the index of each class that is asked about, by its name.
         seed: decides the folds.
     """
     if len(labels) == 0:
@@ -129,7 +137,7 @@ def transferred(
     Args:
         known: features, labels and patients of the films that it is fitted on.
         asked: those of the films that it is asked about.
-        judged: the index of each class.
+        judged: the index of each class that is asked about, by its name.
         seed: decides the folds by which the penalty is chosen.
     """
     features, labels, patients = known
@@ -154,10 +162,10 @@ def _tells(
 
 
 def standardised_difference(values: Values, labels: NDArray[np.int64]) -> float:
-    """Return the largest difference between two classes' means in standard deviations within a class; 0 of one class.
+    """Return the largest difference between two classes' means in standard deviations within a class, 99 at most.
 
-    Cohen's d with the pooled variance. Where films of a class are all alike and the classes differ, it is infinite in
-    principle; 99 is told then.
+    Cohen's d with the pooled variance. It is 0 where there are not two classes. Where the films of each class are all
+    alike and the classes differ it would be infinite, and is 99.
     """
     known = ~np.isnan(values)
     values, labels = values[known], labels[known]

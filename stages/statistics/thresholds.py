@@ -88,6 +88,7 @@ def fit_bias(logs: LogProbabilities, labels: Indices, shares: NDArray[np.float64
 
 
 def _accuracy(logs: LogProbabilities, labels: Indices, worth: NDArray[np.float64], bias: Bias) -> float:
+    """Return the worth of the films that are named rightly with a bias: accuracy at the shares that it stands for."""
     return float(worth[(logs + bias).argmax(axis=1) == labels].sum())
 
 

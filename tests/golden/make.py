@@ -14,8 +14,9 @@ from typing import get_args
 import numpy as np
 from PIL import Image
 
-from stages.films.chain import Chain, Interpolation, Margins
+from stages.films.chain import Chain
 from stages.films.frame import Frame, Gray, frame_of
+from stages.films.geometry import Interpolation, Margins
 from stages.films.operations import Brightness, Flip, Rotate
 from stages.films.placement import Policy, fit, place
 

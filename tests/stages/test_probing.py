@@ -12,7 +12,7 @@ from stages import audit, normalize, paths, probe_summary, probing, split
 from stages.contract import Machine, StageError
 from stages.films.codec import decode
 from stages.films.frame import Gray
-from stages.films.pooled import border, thumbnail
+from stages.films.pooled import border, cells
 from stages.scoring import Images, read_images
 
 ALL = ("train", "val", "test")
@@ -56,7 +56,7 @@ def test_each_film_has_its_own_pixels_border_and_file_facts_in_the_order_of_the_
     width = list(probing.FILE_NUMBERS).index("width")
     for place, row in enumerate(backwards.rows):
         image = decode(encoded[row.path])
-        assert np.array_equal(films.pixels[place], thumbnail(image))
+        assert np.array_equal(films.pixels[place], cells(image))
         assert np.array_equal(films.border[place], border(image))
         assert films.file[place, width] == audited[row.film_id].width
         assert (films.labels[place], films.groups[place], films.splits[place]) == (

@@ -75,9 +75,10 @@ def test_a_text_beside_the_films_is_no_broken_film_and_a_jpeg_that_is_none_is(pr
         (project / "data/raw" / name).write_text("no film")
     audit.run(audit.AuditParams(), project, machine)
     assert found_by(project)["corrupt"] == 0
-    (project / "data/raw/train/NORMAL/IM-0777-0001.JPG").write_text("no film")
+    for name in ("IM-0777-0001.JPG", "IM-0778-0001.mpo"):
+        (project / "data/raw/train/NORMAL" / name).write_text("no film")
     audit.run(audit.AuditParams(), project, machine)
-    assert found_by(project)["corrupt"] == 1
+    assert found_by(project)["corrupt"] == 2
 
 
 def test_the_same_bytes_under_two_labels_are_one_conflict_and_a_wrong_folder_is_another(

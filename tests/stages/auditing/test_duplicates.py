@@ -14,7 +14,7 @@ from PIL import Image
 
 from manifests.rows import AUDITED, AuditedRow
 from stages.auditing import duplicates as audit_duplicates
-from stages.auditing import twins
+from stages.auditing import radiographs
 from stages.auditing.duplicates import mark_near_duplicates, set_duplicates_aside, warn_of_groups_in_test
 from stages.auditing.examine import levels_sum
 from stages.statistics.alignment import SIDE
@@ -173,7 +173,7 @@ FACTS = {"near_threshold": 0.92, "near_threshold_siblings": 0.98, "near_threshol
 
 
 def figures(rows: Sequence[AuditedRow]) -> dict[str, Any]:
-    return twins.duplicates(AUDITED.table(rows), FACTS)
+    return radiographs.duplicates(AUDITED.table(rows), FACTS)
 
 
 def test_contradictions_are_counted_and_shown_first(audited: Audited) -> None:

@@ -77,6 +77,7 @@ def test_of_very_many_films_some_are_shown() -> None:
     films = [{"path": f"{number}.png"} for number in range(2000)]
     summary = {
         "duplicates": {"groups": [{"films": films}]},
+        "quality": {"flags": {}},
         "costs": {"policies": {}},
         "extremes": {},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -29,9 +30,9 @@ def many(number: int, label: str = "a", split: str | None = "train") -> list[Fil
 
 
 @given(FILMS, st.randoms())
-def test_the_order_of_the_films_does_not_matter(films: list[Film], order: object) -> None:
+def test_the_order_of_the_films_does_not_matter(films: list[Film], order: Random) -> None:
     shuffled = list(films)
-    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    order.shuffle(shuffled)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sample, "OF_A_CLASS", 3)
         assert drawn(films) == drawn(shuffled)

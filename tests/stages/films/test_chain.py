@@ -14,9 +14,9 @@ from PIL import Image
 
 from stages.drawn import AUGMENTED
 from stages.films import geometry
-from stages.films.chain import ZOOM_PLAY, Chain, Interpolation, Margins
+from stages.films.chain import ZOOM_PLAY, Chain
 from stages.films.frame import Frame, Gray
-from stages.films.geometry import Box
+from stages.films.geometry import Box, Interpolation, Margins
 from stages.films.operations import Brightness, Contrast, Drawn, Flip, Gamma, Operation, Rotate, Shift
 
 FRAME = Frame(height=256, width=300)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from stages.films import codec
 from stages.films.codec import Encoding
-from stages.films.frame import Gray
+from stages.films.frame import Frame, Gray
 
 IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)))
 NOISE = np.random.default_rng(5).integers(0, 256, (40, 50), np.uint8)
@@ -118,6 +118,27 @@ def test_a_header_that_promises_too_many_pixels_is_an_error() -> None:
     png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
     with pytest.raises(ValueError, match="no 8-bit grey"):
         codec.decode(png)
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize("data", [b"", b"no image", b"P5\n3 2\n", b"P5\n20000 20000\n255\n"], ids=repr)
+def test_the_frame_of_what_is_no_image_of_ours_is_an_error(data: bytes, *, pixels: bool) -> None:
+    """A header that promises more than any film is no error of another kind."""
+    with pytest.raises(ValueError, match=r"."):
+        codec.frame_of_bytes(data, pixels=pixels)
+
+
+@EVERY
+@pytest.mark.parametrize("pixels", [False, True])
+def test_the_frame_of_an_image_is_its_height_and_width(encoding: Encoding, *, pixels: bool) -> None:
+    """By the header as by the pixels."""
+    data = codec.encode(NOISE, encoding=encoding)
+    assert codec.frame_of_bytes(data, pixels=pixels) == Frame(height=40, width=50)
+    if pixels:
+        with pytest.raises(ValueError, match=r"."):
+            codec.frame_of_bytes(data[:-200], pixels=pixels)
+        return
+    assert codec.frame_of_bytes(data[:-200], pixels=pixels) == Frame(height=40, width=50)
 
 
 @EVERY

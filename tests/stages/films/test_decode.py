@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision import transforms
 
-from manifests.rows import Status
+from manifests.rows import AUDITED, Status
+from stages.auditing.rows import Examined, film_row
 from stages.films import decode, parts
 from stages.films.decode import FORMATS, LONGEST_ASPECT, SMALLEST_SIDE, DecodeError, Header
 from stages.films.frame import Frame, Gray, frame_of
 from stages.films.placement import fit, place
+from stages.named import Named
 
 HIGH, WIDE = 24, 36
 LOSSLESS = {
@@ -65,14 +67,21 @@ def _decoded(data: bytes) -> tuple[Header, Gray]:
 
 
 def _outcome(data: bytes) -> str:
-    """Return "image" where the bytes become pixels of the promised size, else the status that a row would get."""
+    """Return "image" where the bytes become pixels of the promised size, else the status that a row would get.
+
+    And whatever it is, the manifest takes the row: a film whose header says what no column holds would end the run.
+    """
     try:
         header, image = _decoded(data)
+        assert image.shape == (header.height, header.width)
+        assert image.dtype == np.uint8
+        outcome, examined = "image", Examined("ok", None, "0" * 64, len(data), header)
     except DecodeError as error:
-        return error.status if str(error) else "no reason given"
-    assert image.shape == (header.height, header.width)
-    assert image.dtype == np.uint8
-    return "image"
+        outcome = error.status if str(error) else "no reason given"
+        examined = Examined(error.status, str(error), "0" * 64, len(data), error.header)
+    row = film_row("x.png", examined, Named("ill", None, None), Frame(256, 300))
+    assert len(AUDITED.table([row])) == 1
+    return outcome
 
 
 def _refused(data: bytes) -> DecodeError:
@@ -277,6 +286,29 @@ def test_a_file_with_wrong_bytes_is_an_image_or_a_decode_error(format_: str, pla
     assert _outcome(bytes(data)) in {"image", *get_args(Status)}
 
 
+def _chunk(kind: bytes, content: bytes = b"") -> bytes:
+    return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
+
+
+@pytest.mark.parametrize(
+    "before", [_chunk(b"CgBI", b"\0\0\0\2"), _chunk(b"tEXt", b"a\0b"), _chunk(b"abCd", bytes(99))], ids=len
+)
+def test_a_png_whose_header_is_not_its_first_chunk_tells_its_own_bits(before: bytes) -> None:
+    """As phones write them, and Pillow reads them."""
+    data = _saved(_picture("L"), "PNG")
+    moved = data[:8] + before + data[8:]
+    assert _decoded(moved)[0] == _decoded(data)[0]
+    assert _outcome(moved) == "image"
+
+
+@pytest.mark.parametrize("bits", [0, 3, 99])
+def test_a_second_png_header_that_states_no_bits_is_an_image_or_a_decode_error(bits: int) -> None:
+    data = _saved(_picture("L"), "PNG")
+    second = _chunk(b"IHDR", struct.pack(">IIBBBBB", WIDE, HIGH, bits, 0, 0, 0, 0))
+    for place_ in (8, 33):
+        assert _outcome(data[:place_] + second + data[place_:]) in {"image", *get_args(Status)}
+
+
 def test_pixels_that_break_their_format_are_undecodable() -> None:
     """A PNG whose checksums are wrong."""
     data = bytearray(_saved(_picture("L"), "PNG"))
@@ -318,7 +350,7 @@ def test_what_follows_the_one_scan_of_a_grey_sequential_jpeg_costs_nothing(monke
 
 @pytest.mark.parametrize(
     ("format_", "place", "part"),
-    [("JPEG", 2, b"\xff\xec\0\2"), ("PNG", 33, b"\0\0\0\0abCd" + zlib.crc32(b"abCd").to_bytes(4))],
+    [("JPEG", 2, b"\xff\xec\0\2"), ("PNG", 33, _chunk(b"abCd"))],
 )
 def test_a_file_of_very_many_parts_is_refused_before_they_are_read(format_: str, place: int, part: bytes) -> None:
     """A part costs a decoder microseconds and a Python object, however few bytes it has."""

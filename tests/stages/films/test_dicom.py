@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +114,17 @@ def test_a_window_is_of_rescaled_values() -> None:
     """C.11.1.1: output = slope x stored + intercept, and the window is of the output."""
     rescaled: dict[str, Any] = {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 100, "WindowWidth": 100}
     assert _gray_of([75, 99, 100, 125], **rescaled) == _gray_of([50, 98, 100, 150], WindowCenter=100, WindowWidth=100)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept"), [("1e308", "0"), ("8e304", "-1.7e308"), ("-1e308", "1e308"), ("1e-10", "1e10")]
+)
+def test_a_rescale_to_no_numbers_or_to_one_alone_is_undecodable(slope: str, intercept: str) -> None:
+    """Else its grey levels would be what a processor makes of infinity, or of a division by nought."""
+    error = _refused(dicom(RAMP, BitsStored=12, RescaleSlope=slope, RescaleIntercept=intercept))
+    assert error.status == "undecodable"
+    wide: dict[str, Any] = {"WindowCenter": 9, "WindowWidth": 9}
+    assert _refused(dicom(RAMP, BitsStored=12, RescaleSlope="1e308", **wide)).status == "undecodable"
 
 
 def test_a_falling_rescale_turns_black_to_white() -> None:
@@ -479,6 +491,23 @@ def test_a_promise_is_read_from_the_head_of_a_frame() -> None:
         is streams.promise_of(b"\xff\x4f\xff\x51")
         is None
     )
+
+
+def test_a_promise_behind_what_a_decoder_skips_is_not_believed() -> None:
+    """A decoder skips FF 00 and whole boxes: what a reader finds there instead is not what it allocates."""
+    levels = np.zeros((64, 64), np.uint16)
+    frame = bytes(ENCODERS[uid.JPEGLosslessSV1](levels))
+    small = b"\xff\xc3\x00\x0b\x0c" + struct.pack(">HHB", 8, 8, 1) + b"\x01\x11\x00"
+    forged = frame[:2] + b"\xff\x00" + struct.pack(">H", len(frame)) + frame[2:] + small + b"\xff\xd9"
+    assert imagecodecs.jpeg8_decode(forged).shape == (64, 64)
+    assert streams.promise_of(forged) == (64, 64, 1)
+    boxed = bytes(imagecodecs.jpeg2k_encode(levels, codecformat="jp2"))
+    decoy = bytes(imagecodecs.jpeg2k_encode(levels[:8, :8], codecformat="j2k"))
+    place = boxed.index(b"jp2h") - 4
+    forged = boxed[:place] + struct.pack(">I4s", 8 + len(decoy), b"free") + decoy + boxed[place:]
+    assert imagecodecs.jpeg2k_decode(forged).shape == (64, 64)
+    assert streams.promise_of(forged) == streams.promise_of(boxed) == (64, 64, 1)
+    assert streams.promise_of(boxed[: boxed.index(b"jp2c")]) is None
 
 
 @pytest.mark.real

@@ -13,7 +13,7 @@ from PIL import Image
 
 from stages.films import geometry
 from stages.films.frame import Frame, Gray, Matrix
-from stages.films.geometry import Box
+from stages.films.geometry import Box, Margins
 
 SMALL = Frame(height=23, width=31)
 FRAMES = st.builds(Frame, height=st.integers(2, 40), width=st.integers(2, 40))
@@ -168,7 +168,7 @@ def test_a_zoom_enlarges_about_the_centre(factor: float) -> None:
 
 
 @pytest.mark.parametrize("margins", ["black", "reflect", "replicate", "cover"])
-def test_margins_are_filled_by_their_policy(margins: str) -> None:
+def test_margins_are_filled_by_their_policy(margins: Margins) -> None:
     """Two columns enter from the left: black, the film mirrored, or its edge again."""
     image = np.array([[10, 20, 30, 40, 50]] * 3, np.uint8)
     filled = geometry.warp(image, geometry.shift(2, 0), interpolation="nearest", margins=margins)

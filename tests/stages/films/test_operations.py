@@ -29,7 +29,8 @@ from stages.films.operations import (
     Rotate,
     Shift,
 )
-from stages.films.words import Words, keyed_words, words_of_copies
+from stages.films.words import Words, words_of_copies
+from tests.stages.films.made_words import keyed_words
 
 AnyOperation = Geometric | Photometric
 LEVELS = np.arange(256)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from stages.films.pooled import border, thumbnail
+from stages.films.pooled import border, cells
 
 
 def noise(height: int, width: int, key: int = 0) -> NDArray[np.uint8]:
@@ -14,18 +14,18 @@ def noise(height: int, width: int, key: int = 0) -> NDArray[np.uint8]:
 def test_where_the_parts_are_whole_pixels_a_cell_is_the_mean_of_its_block() -> None:
     image = noise(56, 84)
     blocks = image.reshape(28, 2, 28, 3).mean(axis=(1, 3))
-    assert thumbnail(image) == pytest.approx(blocks.ravel(), rel=1e-5)
+    assert cells(image) == pytest.approx(blocks.ravel(), rel=1e-5)
 
 
 @given(st.integers(8, 70), st.integers(8, 70), st.integers(1, 40))
 def test_the_mean_of_the_cells_is_the_mean_of_the_image_whatever_its_size(height: int, width: int, side: int) -> None:
     image = noise(height, width)
-    assert thumbnail(image, side=side).mean() == pytest.approx(image.mean(), rel=1e-4)
+    assert cells(image, side=side).mean() == pytest.approx(image.mean(), rel=1e-4)
 
 
 def test_a_pixel_that_two_cells_share_counts_for_each_by_its_part() -> None:
     image = np.array([[30, 60, 90]], np.uint8).repeat(3, axis=0)
-    assert thumbnail(image, side=2).tolist() == pytest.approx([40, 80, 40, 80])
+    assert cells(image, side=2).tolist() == pytest.approx([40, 80, 40, 80])
 
 
 @given(st.integers(8, 70), st.integers(8, 70))

@@ -98,6 +98,15 @@ def test_a_wire_across_the_film_is_no_letter() -> None:
     assert seen(image).marks == 0
 
 
+def test_a_pattern_of_very_many_letters_is_counted_as_far_as_the_column_goes() -> None:
+    letter = np.zeros((11, 7), np.uint8)
+    letter[:9, :4] = 200
+    letter[2:4, 1:3] = letter[5:7, 1:3] = 0
+    pattern = np.tile(letter, (47, 1169))[:511, :8176].copy()
+    assert seen(pattern[:, :800]).marks == 46 * 114
+    assert seen(pattern).marks == 2**15 - 1
+
+
 def test_on_a_very_small_film_letters_are_not_told() -> None:
     assert seen(smooth(100, 140)).marks is None
     assert seen(smooth(128, 140)).marks == 0

@@ -16,7 +16,7 @@ from PIL import Image
 from stages.films import decode
 from stages.films.frame import Frame, Gray
 from stages.films.placement import RESIZES, Policy, fit, place
-from stages.films.pooled import border, thumbnail
+from stages.films.pooled import border, cells
 from stages.films.specimen import SPECIMEN, Aim
 from stages.films.traces import NAMES, SMALLEST_TILE, traces
 from stages.labels import kermany_name
@@ -133,7 +133,7 @@ def test_a_specimen_holds_the_film_as_the_network_would_see_it() -> None:
     framed = fit(image, placement)
     assert found["traces"].tolist() == traces(framed, placement).tolist()
     assert found["border"].tolist() == border(framed).tolist()
-    assert np.abs(found["pixels"] - thumbnail(framed)).max() <= 0.5
+    assert np.abs(found["pixels"] - cells(framed)).max() <= 0.5
     assert found["scale"].tolist() == pytest.approx(np.log2([placement.scale_x, placement.scale_y]).tolist())
 
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.films.words import Words, keyed_words, words_of_copies, words_of_films
+from stages.films.words import Words, words_of_copies, words_of_films
+from tests.stages.films.made_words import keyed_words
 
 FILM = "ab" * 32
 SEEDS = st.integers(0, 2**63 - 1)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stages.films import decode
-from stages.films.chain import Chain, Interpolation, Margins
+from stages.films.chain import Chain
 from stages.films.frame import Frame, Gray
+from stages.films.geometry import Interpolation, Margins
 from stages.films.operations import OPERATIONS, Brightness, Contrast, Flip, Gamma, Operation, Rotate, Shift
 from stages.films.placement import fit, place
 from stages.learning import online

@@ -1,4 +1,5 @@
 import math
+from random import Random
 
 import numpy as np
 import pytest
@@ -83,10 +84,10 @@ def test_the_calibration_error_lies_between_that_of_one_bin_and_one(films: Told,
 
 
 @given(told(), st.randoms(use_true_random=False))
-def test_the_order_of_the_films_does_not_matter(films: Told, words: object) -> None:
+def test_the_order_of_the_films_does_not_matter(films: Told, words: Random) -> None:
     probabilities, labels = films
     order = list(range(len(labels)))
-    words.shuffle(order)  # type: ignore[attr-defined]
+    words.shuffle(order)
     found = calibration.further_scores(probabilities[order], labels[order])
     for name, score in calibration.further_scores(probabilities, labels).items():
         assert found[name] == pytest.approx(score)
@@ -106,7 +107,7 @@ def test_the_brier_score_is_least_for_the_probabilities_that_come_true(films: To
 
 def test_a_class_without_films_and_no_film_at_all_are_unknown() -> None:
     probabilities = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2]])
-    assert calibration.further_scores(probabilities, np.array([0, 1]))["auc"] == [1.0, 0.0 + 1.0, None]
+    assert calibration.further_scores(probabilities, np.array([0, 1]))["auc"] == [1.0, 1.0, None]
     nothing = calibration.further_scores(np.empty((0, 2)), np.array([], np.int64))
     assert nothing["auc"] == [None, None]
     assert {nothing[name] for name in ("mcc", "brier", "log_loss", "calibration_error", "macro_recall")} == {None}

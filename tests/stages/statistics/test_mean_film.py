@@ -93,6 +93,20 @@ def test_what_is_no_chest_lies_far_from_the_others_however_it_is_turned() -> Non
     assert found.distance[:2].min() > 2 * found.distance[2:].max()
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_films_that_all_look_the_same_are_like_one_another_and_one_that_does_not_is_far(*, symmetric: bool) -> None:
+    picture = chests(1, 6)
+    if symmetric:
+        square = picture.reshape(SIDE, SIDE)
+        picture = np.maximum(square, square[:, ::-1]).reshape(1, -1)
+    levels = np.repeat(picture, 40, axis=0)
+    levels[3] = np.random.default_rng(0).integers(0, 256, SIDE * SIDE)
+    found = lying(levels)
+    assert np.isfinite(found.distance).all()
+    assert np.abs(np.delete(found.distance, 3)).max() < 1
+    assert found.distance[3] > 6
+
+
 def test_a_film_lies_as_it_does_wherever_it_stands_in_the_set() -> None:
     levels = chests(50, 4)
     levels[7] = askew(levels[7:8], 2)[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 from itertools import product
+from random import Random
 
 import numpy as np
 import pytest
@@ -136,7 +137,7 @@ def test_holm_keeps_the_order_never_lowers_and_is_never_above_bonferroni(p_value
 
 
 @given(P_VALUES, st.randoms())
-def test_holm_does_not_ask_in_which_order_contrasts_are_named(p_values: list[float], words: object) -> None:
+def test_holm_does_not_ask_in_which_order_contrasts_are_named(p_values: list[float], words: Random) -> None:
     places = list(range(len(p_values)))
-    words.shuffle(places)  # type: ignore[attr-defined]
+    words.shuffle(places)
     assert holm([p_values[place] for place in places]) == [holm(p_values)[place] for place in places]

@@ -6,14 +6,7 @@ from numpy.typing import NDArray
 
 from stages.statistics import probes
 from stages.statistics.scores import auc
-
-
-def noise(*shape: int, key: int = 0) -> NDArray[np.float64]:
-    return np.random.Generator(np.random.Philox(key=key)).normal(size=shape)
-
-
-def person(numbers: object) -> list[str]:
-    return [f"person{number}" for number in np.asarray(numbers).tolist()]
+from tests.stages.statistics.made import noise, person
 
 
 @settings(deadline=None)
@@ -125,6 +118,20 @@ def test_with_two_patients_of_train_there_is_no_control() -> None:
     found = probes.adversary(noise(2, 3), person(range(2)), noise(9, 3), person(range(9)))
     assert found is not None
     assert found.control is None
+
+
+def test_the_control_is_drawn_by_patient_however_many_films_each_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def noted(features: object, apart: NDArray[np.bool_], groups: NDArray[np.str_], *rest: object) -> object:
+        asked.append(set(groups[apart].tolist()))
+        return told_apart(features, apart, groups, *rest)  # type: ignore[arg-type]
+
+    told_apart = probes.told_apart
+    monkeypatch.setattr(probes, "told_apart", noted)
+    train, test = np.repeat(np.arange(40), 9), np.arange(12)
+    probes.adversary(noise(360, 3), person(train), noise(12, 3, key=1), person(test))
+    assert [len(patients) for patients in asked] == [12, 12]
 
 
 def test_films_that_are_all_alike_tell_nothing() -> None:

@@ -4,20 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from stages.statistics.ridge import PENALTIES, cross_validate, fit_path, fit_ridge, indicators, patient_folds
+from tests.stages.statistics.made import noise, person
 
 FILM = st.tuples(st.integers(0, 8), st.integers(0, 2))  # group, class
 CLASSES = 3
-
-
-def noise(*shape: int, key: int = 0) -> NDArray[np.float64]:
-    return np.random.Generator(np.random.Philox(key=key)).normal(size=shape)
-
-
-def person(numbers: object) -> list[str]:
-    return [f"person{number}" for number in np.asarray(numbers).tolist()]
 
 
 @given(st.lists(FILM, min_size=1, max_size=60), st.integers(1, 8), st.integers(0, 5))

@@ -104,6 +104,17 @@ def test_a_series_is_in_the_order_of_its_numbers_and_strangers_make_one_of_their
     }
 
 
+def test_names_that_are_numbers_alone_are_in_the_order_of_their_numbers() -> None:
+    assert series_of(["10", "9", "100", "odd", "p7"]) == {"": ["9", "10", "100", "odd", "p7"]}
+    drawn = draw_blocks({"ill": [str(number) for number in range(95, 125)]}, 0.2, seed=3, purpose="val")
+    numbers = sorted(map(int, drawn))
+    assert numbers == list(range(numbers[0], numbers[0] + 6))
+
+
+def test_names_that_are_given_once_only_are_all_in_a_series() -> None:
+    assert series_of(iter(["p1", "p2", "odd"])) == {"p": ["p1", "p2"], "": ["odd"]}
+
+
 NUMBERED_NAMES = st.sets(
     st.builds("{}{}".format, st.sampled_from(["IM/", "NORMAL2-IM/", "person", "x", ""]), st.integers(0, 300))
     | st.text("abc", min_size=1, max_size=4),

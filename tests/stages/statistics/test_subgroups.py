@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.statistics import subgroups
-from stages.statistics.subgroups import Named, by_third, by_value, score_subgroups
+from stages.statistics.subgroups import Answered, by_third, by_value, score_subgroups
 
 CLASSES = ("normal", "bacterial", "viral")
 FILMS = st.lists(
@@ -14,15 +14,15 @@ FILMS = st.lists(
 )
 
 
-def named(films: list[tuple[int, int, int, str | None]]) -> Named:
+def answered(films: list[tuple[int, int, int, str | None]]) -> Answered:
     labels, predicted, patients, _ = zip(*films, strict=True)
-    return Named([str(patient) for patient in patients], np.array(labels), np.array([predicted]))
+    return Answered([str(patient) for patient in patients], np.array(labels), np.array([predicted]))
 
 
 @given(FILMS)
 def test_a_subgroups_scores_are_those_of_its_films(films: list[tuple[int, int, int, str | None]]) -> None:
     modes = [mode for *_, mode in films]
-    found = score_subgroups(named(films), {"mode": by_value(modes)}, CLASSES, draws=100, seed=0)
+    found = score_subgroups(answered(films), {"mode": by_value(modes)}, CLASSES, draws=100, seed=0)
     present = {mode for mode in modes if mode is not None}
     assert list(found.get("mode", {})) == (sorted(present) if len(present) > 1 else [])
     for mode, figures in found.get("mode", {}).items():
@@ -37,7 +37,7 @@ def test_a_subgroups_scores_are_those_of_its_films(films: list[tuple[int, int, i
 
 def test_one_property_is_scored_alike_whatever_else_is_asked_for() -> None:
     words = np.random.Generator(np.random.Philox(key=5))
-    films = Named([str(n // 2) for n in range(60)], words.integers(0, 3, 60), words.integers(0, 3, (1, 60)))
+    films = Answered([str(n // 2) for n in range(60)], words.integers(0, 3, 60), words.integers(0, 3, (1, 60)))
     mode, shape = by_value(["L", "RGB"] * 30), by_value(["wide"] * 20 + ["narrow"] * 40)
     alone = score_subgroups(films, {"mode": mode}, CLASSES, draws=200, seed=1)
     assert score_subgroups(films, {"shape": shape, "mode": mode}, CLASSES, draws=200, seed=1)["mode"] == alone["mode"]
@@ -67,10 +67,10 @@ def test_numbers_that_all_differ_fall_into_thirds_of_like_size(values: list[floa
 def test_numbers_without_three_thirds_part_no_films(values: list[float]) -> None:
     assert (
         score_subgroups(
-            Named(
+            Answered(
                 [str(place) for place in range(len(values))],
                 np.zeros(len(values), np.int64),
-                np.zeros(len(values), np.int64),
+                np.zeros((1, len(values)), np.int64),
             ),
             {"size": by_third(values, values, str)},
             CLASSES,
@@ -82,7 +82,7 @@ def test_numbers_without_three_thirds_part_no_films(values: list[float]) -> None
 
 
 def test_a_property_with_a_value_for_each_film_is_none_to_group_by() -> None:
-    films = Named([str(n) for n in range(30)], np.zeros(30, np.int64), np.zeros((1, 30), np.int64))
+    films = Answered([str(n) for n in range(30)], np.zeros(30, np.int64), np.zeros((1, 30), np.int64))
     assert score_subgroups(films, {"name": by_value([str(n) for n in range(30)])}, CLASSES, draws=100, seed=0) == {}
 
 
@@ -94,9 +94,9 @@ def test_the_scores_of_several_models_are_the_means_of_theirs() -> None:
         words.integers(0, 3, (3, 60)),
     )
     mode = {"mode": by_value(["L", "RGB"] * 30)}
-    together = score_subgroups(Named(patients, labels, predicted), mode, CLASSES, draws=200, seed=1)["mode"]["L"]
+    together = score_subgroups(Answered(patients, labels, predicted), mode, CLASSES, draws=200, seed=1)["mode"]["L"]
     each = [
-        score_subgroups(Named(patients, labels, of_model[None]), mode, CLASSES, draws=200, seed=1)["mode"]["L"]
+        score_subgroups(Answered(patients, labels, of_model[None]), mode, CLASSES, draws=200, seed=1)["mode"]["L"]
         for of_model in predicted
     ]
     assert together["accuracy"] == pytest.approx(np.mean([found["accuracy"] for found in each]))

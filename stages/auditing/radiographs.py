@@ -53,6 +53,7 @@ def _radiographs(rows: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _pairs(rows: pa.Table, name: str) -> list[tuple[int, int]]:
+    """Return the places of each film that points to another, and of the one that it points to, by a column's name."""
     twin = np.flatnonzero(pc.is_valid(rows.column(name)))
     named = rows.column(name).take(twin)
     among = np.flatnonzero(pc.is_in(rows.column("path"), value_set=named.combine_chunks()))  # few: the twins alone
@@ -86,7 +87,9 @@ def _groups(
 ) -> list[dict[str, Any]]:
     """Return the films of the first radiographs to look at: what contradicts itself, and what is there most often."""
     counted = np.bincount(radiograph)
-    worst = np.lexsort((np.arange(len(counted)), -counted, *(~found for found in [*conflicts.values()][::-1])))
+    agree = [~found for found in conflicts.values()]
+    # the last key counts first: the conflicts in their order, then how many films there are, then the place
+    worst = np.lexsort((np.arange(len(counted)), -counted, *reversed(agree)))
     return [
         {
             "conflicts": [name for name, found in conflicts.items() if found[number]],
