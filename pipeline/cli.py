@@ -16,6 +16,7 @@ import click
 from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
 from pipeline.options import common_options
 from pipeline.ranks import Processes, ranks
+from pipeline.usage import Command, refuse_root_within_raw
 
 if TYPE_CHECKING:
     from manifests.places import AnyPath
@@ -84,7 +85,8 @@ def main() -> None:
     """Turn a folder of chest X-rays into a data set that can be trusted.
 
     Audited, normalized, augmented, described by Parquet manifests, handed to training, and judged by an
-    evaluation. Put films under data/raw (or draw phantoms), then run the stages one by one, or all by `dvc repro`.
+    evaluation. Begin with `cxr-pipeline audit --raw FOLDER`, FOLDER being where the films are (it is only read);
+    then run the stages one by one. With films under data/raw, `dvc repro` runs them all.
     """
 
 
@@ -101,7 +103,7 @@ def _command(entry: Entry) -> click.Command:
     about = f"Reads {reads}; writes {wrote}." if reads else f"Writes {wrote}."
     if stage.arguments:
         about = f"{stage.arguments.upper()}: {stage.params.model_fields[stage.arguments].description}\n\n{about}"
-    return click.Command(
+    return Command(
         entry.name,
         callback=_callback(stage, [option.name for option in own if option.name]),
         params=[*own, *common_options(entry, trains=stage.trains)],
@@ -140,6 +142,7 @@ def _callback(stage: Stage[Any], names: list[str]) -> Callable[..., None]:
         from stages.contract import CxrError, ParamsError  # noqa: PLC0415 - pydantic, as above
 
         root = options["root"]
+        refuse_root_within_raw(root, options.get("raw"))
         started = time.perf_counter()
         try:
             flags = {name: options[name] for name in names}

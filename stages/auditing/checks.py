@@ -179,7 +179,12 @@ def lines(checks: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a table of the checks for the terminal."""
     table = [["check", "found", "limit", ""]]
     table += [
-        [check["name"], text.plain(check["found"]), text.plain(check["limit"]), "" if check["passed"] else "over"]
+        [
+            check["name"],
+            text.plain(check["found"]),
+            text.plain(check["limit"]),
+            "" if check["passed"] else f"over: {check['told']}",
+        ]
         for check in checks
     ]
     return text.aligned(table)
