@@ -176,15 +176,9 @@ def failed(checks: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> str:
 
 
 def lines(checks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a table of the checks for the terminal."""
-    table = [["check", "found", "limit", ""]]
-    table += [
-        [
-            check["name"],
-            text.plain(check["found"]),
-            text.plain(check["limit"]),
-            "" if check["passed"] else f"over: {check['told']}",
-        ]
-        for check in checks
-    ]
-    return text.aligned(table)
+    """Return a table of the checks for the terminal; those over their limit say what they are about."""
+    table = [["check", "found", "limit"]]
+    table += [[check["name"], text.plain(check["found"]), text.plain(check["limit"])] for check in checks]
+    heading, *rows = text.aligned(table)
+    over = ["" if check["passed"] else f"  over: {check['told']}" for check in checks]
+    return [heading, *(f"{row}{told}" for row, told in zip(rows, over, strict=True))]

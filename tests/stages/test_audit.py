@@ -452,7 +452,7 @@ def test_two_classes_are_nothing_to_speak_of(tmp_path: Path, raw: Path, machine:
 
 
 def test_the_policy_that_the_audit_calls_the_default_is_normalizes() -> None:
-    assert audit_summary.DEFAULT == normalize.NormalizeParams().policy
+    assert normalize.NormalizeParams().policy == audit_summary.DEFAULT
 
 
 # --- labels ----------------------------------------------------------------------------------------------------
