@@ -18,9 +18,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 setup: .venv/.complete
 
 .venv/.complete: pyproject.toml constraints.txt
+	@echo "Installing into .venv: about three minutes and 7 GB, most of it PyTorch; nothing is said meanwhile"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dask,dev,dicom,onnx,ray,s3,tensorboard]'
-	touch $@
+	@touch $@
+	@echo "Done. In this terminal: source .venv/bin/activate; then, in an empty folder: cxr-pipeline audit --raw FOLDER"
 
 repro: setup
 	@if [ -z "$$(ls -A data/raw 2>/dev/null)" ]; then cxr-pipeline phantom; fi

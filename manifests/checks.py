@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.fields import Column, Field
 
+if TYPE_CHECKING:
+    from manifests.places import AnyPath
+
 LONGEST_EXAMPLE = 200  # letters of a wrong value that an error shows
 LEAVES = r"^/|(^|/)\.\.?(/|$)|//|/$|^$|\x00"  # a path that leaves its folder, or that has another spelling
+# Which command writes the manifest in a folder of this name, for whoever lacks it.
+WRITERS = {
+    "audit": "cxr-pipeline audit",
+    "split": "cxr-pipeline split",
+    "normalized": "cxr-pipeline normalize",
+    "augmented": "cxr-pipeline augment",
+    "evaluation": "cxr-pipeline evaluate",
+}
 
 
 class ManifestError(Exception):
     """A manifest breaks a promise of its schema; the text says where, what was found, what was expected."""
+
+
+def not_found(path: AnyPath) -> ManifestError:
+    """Return the error of a manifest that is not there, with the command that would write it where its folder tells."""
+    writer = WRITERS.get(path.parent.name)
+    command = f" (`{writer}`)" if writer else ""
+    return ManifestError(f"{path}: not found; run the stage that writes it first{command}")
 
 
 def check_column(column: pa.ChunkedArray, field: Field, where: str) -> None:

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests import bounds
-from manifests.checks import ManifestError
+from manifests.checks import ManifestError, not_found
 from manifests.columns import Schema
 from manifests.footers import refuse_odd
 from manifests.groups import ROWS_PER_GROUP, row_groups
@@ -251,7 +251,7 @@ def _there(path: AnyPath) -> Iterator[None]:
         with pinned(path):
             yield
     except FileNotFoundError as error:
-        raise ManifestError(f"{path}: not found; run the stage that writes it first") from error
+        raise not_found(path) from error
 
 
 def read_footer(path: AnyPath) -> Footer:
@@ -262,7 +262,7 @@ def read_footer(path: AnyPath) -> Footer:
     """
     with _there(path):
         if not at_hand(path).exists():
-            raise ManifestError(f"{path}: not found; run the stage that writes it first")
+            raise not_found(path)
         try:
             bounds.refuse_vast_footer(path)
             metadata = pq.read_metadata(at_hand(path)).metadata or {}

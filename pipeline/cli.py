@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
 from pipeline.options import common_options
+from pipeline.usage import Command, refuse_root_within_raw
 
 if TYPE_CHECKING:
     from manifests.places import AnyPath
@@ -88,7 +89,8 @@ def main() -> None:
     """Turn a folder of chest X-rays into a data set that can be trusted.
 
     Audited, normalized, augmented, described by Parquet manifests, handed to training, and judged by an
-    evaluation. Put films under data/raw (or draw phantoms), then run the stages one by one, or all by `dvc repro`.
+    evaluation. Begin with `cxr-pipeline audit --raw FOLDER`, FOLDER being where the films are (it is only read);
+    then run the stages one by one. With films under data/raw, `dvc repro` runs them all.
     """
 
 
@@ -105,7 +107,7 @@ def _command(entry: Entry) -> click.Command:
     about = f"Reads {reads}; writes {wrote}." if reads else f"Writes {wrote}."
     if stage.arguments:
         about = f"{stage.arguments.upper()}: {stage.params.model_fields[stage.arguments].description}\n\n{about}"
-    return click.Command(
+    return Command(
         entry.name,
         callback=_callback(entry, stage, [option.name for option in own if option.name]),
         params=[*own, *common_options(entry, trains=stage.trains)],
@@ -154,6 +156,7 @@ def _callback(entry: Entry, stage: Stage[Any], names: list[str]) -> Callable[...
         from pipeline.running import foresee, stores_at_hand  # noqa: PLC0415 - pyarrow, joblib: as above
         from pipeline.running import run as run_stage  # noqa: PLC0415 - as above
 
+        refuse_root_within_raw(options["root"], options.get("raw"))
         started = time.perf_counter()
         flags = {name: options[name] for name in names}
         with _errors_told(stage.name, options["root"]), stores_at_hand(options["root"], options.get("raw")):

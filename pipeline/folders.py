@@ -10,6 +10,8 @@ import click
 from manifests.addresses import missing_package, refusal
 from manifests.objects import ObjectPath
 
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")  # what `fetch` takes
+
 
 class LocalFolder(click.Path):
     """A folder on this machine; an address of an object store is refused, not taken for a name."""
@@ -36,8 +38,24 @@ class Folder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the folder's path, or the address as a path."""
-        if isinstance(value, ObjectPath) or "://" not in str(value):
-            return value if isinstance(value, ObjectPath) else super().convert(value, param, ctx)
+        if isinstance(value, ObjectPath):
+            return value
+        if "://" not in str(value):
+            if problem := _no_folder(str(value)):
+                self.fail(problem, param, ctx)
+            return super().convert(value, param, ctx)
         if problem := refusal(str(value)) or missing_package(str(value)):
             self.fail(problem, param, ctx)
         return ObjectPath.of(str(value))
+
+
+def _no_folder(name: str) -> str:
+    """Return why a name cannot be a folder's, and what to give instead; empty where it can."""
+    if not name:
+        return "is empty (a shell variable that is not set?); expected a folder"
+    if name.lower().endswith(ARCHIVES) and Path(name).is_file():
+        unpack = f"`cxr-pipeline fetch --url '{name}' --out FOLDER` unpacks it"
+        return f"'{name}' is an archive; expected a folder: unpack it first ({unpack})"
+    if Path(name).is_file():
+        return f"'{name}' is a file; expected the folder that holds it"
+    return ""

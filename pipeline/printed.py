@@ -20,10 +20,15 @@ def print_report(name: str, report: Report, elapsed_s: float, *, err: bool) -> N
     """Print what the user should read, and last the one line that sums up."""
     for line in report.lines:
         click.echo(f"  {shown(line)}", err=err)
-    rate = f" ({report.done / elapsed_s:,.0f} {report.unit}/s)" if elapsed_s > 0 else ""
+    rate = f" ({_rate(report.done / elapsed_s)} {report.unit}/s)" if elapsed_s > 0 else ""
+    unit = report.unit.removesuffix("s") if report.done == 1 else report.unit
     aside = f"; {report.verdict or (set_aside(report) if report.set_aside else 'nothing set aside')}"
     see = f"; see {report.written[0]}" if report.written else ""
-    click.echo(f"{name}: {report.done:,} {report.unit} in {elapsed_s:,.1f} s{rate}{aside}{see}", err=err)
+    click.echo(f"{name}: {report.done:,} {unit} in {elapsed_s:,.1f} s{rate}{aside}{see}", err=err)
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:,.1f}"
 
 
 def print_json(name: str, report: Report, elapsed_s: float, *, err: bool) -> None:

@@ -17,6 +17,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets take for 
 MOST_CLASSES = 6  # that the table of parts has room for
 SET_NAMES: Mapping[str, str] = {"augmented": "augmented train", "leak_probe": "leak probe"}
 UNSEEN = "what leaks does not show among the parts: val shows patients of train, as the leak probe does"
+RIDGE = "the ridge is a linear model of 28 x 28 pixels, the least that a network has to beat"
 BLOCKS = "val is a block of numbers (holdout block): what a block differs by stands under leakage, not under shift"
 
 
@@ -40,7 +41,7 @@ def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[st
     shown += [BLOCKS] if arms.get("holdout") == "block" else []
     if "test_peeks" in summary:
         shown.append(f"looks at the test films so far: {summary['test_peeks']:,} ({paths.TEST_PEEKS})")
-    return [summary["callout"], *shown] if summary["callout"] else shown
+    return [f"{summary['callout']}; {RIDGE}", *shown] if summary["callout"] else shown
 
 
 def _parts(gap: Mapping[str, Any]) -> list[str]:

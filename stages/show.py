@@ -55,7 +55,13 @@ MANIFESTS: Mapping[ManifestName, Shown] = {
     "augmented": Shown(
         paths.AUGMENTED_MANIFEST,
         AUGMENTED,
-        ("path", "copy", *(name for name in AUGMENTED.arrow.names if name in ("angle_deg", "zoom")), "unfilled"),
+        (
+            "path",
+            "label",
+            "copy",
+            *(name for name in AUGMENTED.arrow.names if name in ("angle_deg", "zoom")),
+            "unfilled",
+        ),
     ),
     "predictions": Shown(paths.PREDICTIONS, PREDICTIONS, ("path", "label", "predicted", "split")),
 }

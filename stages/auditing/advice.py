@@ -48,9 +48,9 @@ def advice(policies: Mapping[Policy, Figures]) -> dict[str, Any]:
         "runner_up": second,
         "scores": scores,
         "why": [
-            f"{best} {_does(best, policies[best], scores[best])}",
+            f"{best} {_does(best, policies[best])}",
             *_reads(policies[best]),
-            f"The runner-up, {second}, {_does(second, policies[second], scores[second])}",
+            f"The runner-up, {second}, {_does(second, policies[second])}",
             *_reads(policies[second]),
             *_size(policies[best]),
         ],
@@ -86,7 +86,7 @@ def _surest(found: Figures, mark: str) -> tuple[float, str, str, float]:
     return max(told, key=lambda one: one[0], default=(0.0, "", "", 0.5))
 
 
-def _does(policy: Policy, found: Figures, score: Figures) -> str:
+def _does(policy: Policy, found: Figures) -> str:
     """Return what a policy does and what that costs, as the end of a sentence that its name begins."""
     cells = list(_cells(found))
     parts = []
@@ -96,7 +96,7 @@ def _does(policy: Policy, found: Figures, score: Figures) -> str:
     if policy == "squeeze":
         parts.append(f"a film is {100 * mean(cell['distortion'] for cell in cells):.0f} % too long one way")
     costs = f"on average {', '.join(parts)}" if parts else "and costs nothing"
-    return f"{DOES[policy]}: {costs} (score {score['score']:.2f}, of which marks {score['marks']:.2f})."
+    return f"{DOES[policy]}: {costs}."
 
 
 def _reads(found: Figures) -> list[str]:

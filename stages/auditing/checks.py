@@ -178,11 +178,17 @@ def failed(checks: Sequence[Mapping[str, Any]], asked: Sequence[str]) -> str:
     return "; ".join(f"{check['name']}: {check['found']:,} {check['told']}, limit {check['limit']:,}" for check in over)
 
 
+def _shown(value: object, limit: object) -> str:
+    """Return a count, or an AUC with two digits: `1` would be taken for one film."""
+    return text.number(value) if isinstance(limit, float) else text.plain(value)
+
+
 def lines(checks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a table of the checks for the terminal."""
-    table = [["check", "found", "limit", ""]]
+    """Return a table of the checks for the terminal; those over their limit say what they are about."""
+    table = [["check", "found", "limit"]]
     table += [
-        [check["name"], text.plain(check["found"]), text.plain(check["limit"]), "" if check["passed"] else "over"]
-        for check in checks
+        [check["name"], *(_shown(check[column], check["limit"]) for column in ("found", "limit"))] for check in checks
     ]
-    return text.aligned(table)
+    heading, *rows = text.aligned(table)
+    over = ["" if check["passed"] else f"  over: {check['told']}" for check in checks]
+    return [heading, *(f"{row}{told}" for row, told in zip(rows, over, strict=True))]

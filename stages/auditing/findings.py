@@ -80,8 +80,8 @@ def _apart(name: str, found: Figures) -> Iterator[str]:
     if sure:
         by = "; ".join(f"by {IN_WORDS[source]}, {_auc(one)}" for _, source, one in sure)
         yield (
-            f"{name}: the test's films are told from train's {by}. They are of another kind: how often they are named "
-            "rightly says how far a network bears that, too."
+            f"{name}: the test's films can be told from train's {by}. They are of another kind, so scores on the test "
+            "also measure how well a network bears that."
         )
 
 

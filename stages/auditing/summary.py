@@ -23,6 +23,11 @@ from stages.columns import ok_rows, set_aside, tallied, where_ok
 from stages.films.specimen import Aim
 
 EXAMPLES = 200
+KERMANY_NAME = "person12_virus_30.jpeg"
+NO_GROUPS = "none known"  # how `labels.group_reason` begins where nothing tells who is a patient
+SAY_PATIENTS = "--group-pattern or a labels.csv can name them (docs/howto-split.md)"
+TWO_FOLDERS = "expected a folder of films for each class, two or more, within the one that --raw names"
+DEFAULT = "cover"  # normalize's policy where nothing is said
 
 
 def summarize(
@@ -60,23 +65,48 @@ def summarize(
 
 def lines(films: pa.Table, summary: Mapping[str, Any]) -> list[str]:
     """Return what the terminal should say beyond the counts."""
-    text = [f"labels from {summary['label_source_reason']}", f"patients: {summary['group_source']}"]
+    text = [f"labels from {_sourced(summary)}", f"patients: {_grouped(summary)}", *_classless(summary)]
     for split, of_split in by_split(films).items():
         shown = Counter(tallied(of_split.column("label")))
         of_class = ", ".join(f"{shown[name]:,} {name}" for name in summary["classes"])
         patients = pc.count_distinct(of_split.column("group_id")).as_py()
         where = "in no delivered split" if split == UNDELIVERED else f"delivered as {split}"
         text.append(f"{len(of_split):,} films of {patients:,} patients {where}: {of_class}")
-    text += [f"{n:,} films: {warning}" for warning, n in summary["warnings"].items()]
+    text += [f"{n:,} {'film' if n == 1 else 'films'}: {warning}" for warning, n in summary["warnings"].items()]
     if near := summary["duplicates"]["near"]:
-        text.append(f"{near:,} films are near duplicates (details agree by {summary['near_threshold']:.3f} or more)")
+        which = "film is a near duplicate" if near == 1 else "films are near duplicates"
+        text.append(f"{near:,} {which} (details agree by {summary['near_threshold']:.3f} or more)")
     return text
+
+
+def _sourced(summary: Mapping[str, Any]) -> str:
+    """Return where labels come from, with an example of Kermany's names for whoever never saw one."""
+    reason: str = summary["label_source_reason"]
+    return reason.replace("Kermany's form", f"Kermany's form ({KERMANY_NAME})")
+
+
+def _grouped(summary: Mapping[str, Any]) -> str:
+    """Return where patients come from, and what to do where nothing tells them."""
+    source: str = summary["group_source"]
+    return f"{source}; {SAY_PATIENTS}" if source.startswith(NO_GROUPS) else source
+
+
+def _classless(summary: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the raw folder where its folders make less than two classes."""
+    if summary["label_source"] != "folder" or len(summary["classes"]) > 1:
+        return []
+    if summary["classes"]:
+        return [f"one class alone, {summary['classes'][0]}: a network has nothing to tell apart; {TWO_FOLDERS}"]
+    if "unlabelled" in summary["set_aside"]:
+        return [f"no film has a class; {TWO_FOLDERS}. If {summary['raw']} is one of them, give the folder above it"]
+    return []
 
 
 def findings(summary: Mapping[str, Any]) -> list[str]:
     """Return what the terminal should say of normalization, shortcuts and shift: a line each, the page has the rest."""
     advice = summary["costs"]["recommendation"]
-    text = [f"normalize by {advice['policy']}, rather than {advice['runner_up']}: {advice['why'][0]}"] if advice else []
+    default = ", the default," if advice and advice["policy"] == DEFAULT else ""
+    text = [f"normalize by policy {advice['policy']}{default} is advised: {advice['why'][0]}"] if advice else []
     return [*text, *summary["shortcuts"]["said"][:1], *summary["shift"]["said"][:1]]
 
 

@@ -17,7 +17,7 @@ WIDTH_PX = 1600  # of a sheet whose columns nobody named
 GAP_PX = 12
 LETTER_PX = 13  # height of the captions
 LINE_PX = 17
-LINES = 4  # of a caption, at most
+LINES = 5  # of a caption, at most
 LETTERS = 400  # more fit no sheet
 PAPER, INK, FAINT = 250, 20, 110  # grey levels
 

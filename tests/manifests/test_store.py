@@ -121,6 +121,13 @@ def test_a_missing_manifest_says_which_and_what_to_do(manifest: Path) -> None:
         store.read(NORMALIZED, manifest)
 
 
+@pytest.mark.parametrize(("folder", "command"), [("audit", "audit"), ("normalized", "normalize")])
+def test_a_missing_manifest_names_the_command_that_writes_it(tmp_path: Path, folder: str, command: str) -> None:
+    """What is written into data/normalized by `normalize` is not to be guessed."""
+    with pytest.raises(ManifestError, match=rf"first \(`cxr-pipeline {command}`\)"):
+        store.read(NORMALIZED, tmp_path / folder / "manifest.parquet")
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"film_id,path\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
 def test_a_file_that_is_not_parquet_is_named(manifest: Path, content: bytes) -> None:
     """Whatever lies there, the user reads one line and no traceback."""

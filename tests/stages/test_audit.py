@@ -25,6 +25,7 @@ from pipeline.workers import Workers
 from stages import audit, normalize, paths, phantom
 from stages.auditing import examine
 from stages.auditing import files as audit_files
+from stages.auditing import summary as audit_summary
 from stages.auditing.schema import Audit
 from stages.contract import Machine, StageError
 from stages.films.frame import Gray
@@ -420,6 +421,38 @@ def test_junk_folders_make_no_classes(tmp_path: Path, raw: Path, machine: Machin
     assert store.read_footer(tmp_path / paths.AUDIT).facts["classes"] == ["ill", "well"]
     assert (rows["well/x.png"].label_index, rows["ill/y.png"].label_index) == (1, 0)
     assert rows["Docs/readme.txt"].status == "not_an_image"
+
+
+# --- what a new user gets wrong --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("films", "told"),
+    [
+        (("well/x.png",), "one class alone, well: a network has nothing to tell apart; expected a folder of films"),
+        (("x.png", "y.png"), "no film has a class; expected a folder of films for each class"),
+    ],
+)
+def test_less_than_two_classes_are_told_in_words(
+    tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile, films: tuple[str, ...], told: str
+) -> None:
+    for number, film in enumerate(films):
+        film_file(raw / film, number)
+    lines = audit.run(audit.AuditParams(), tmp_path, machine).lines
+    assert [line for line in lines if line.startswith(told)]
+
+
+def test_two_classes_are_nothing_to_speak_of(tmp_path: Path, raw: Path, machine: Machine, film_file: FilmFile) -> None:
+    for number, film in enumerate(("well/x.png", "ill/y.png")):
+        film_file(raw / film, number)
+    text = "\n".join(audit.run(audit.AuditParams(), tmp_path, machine).lines)
+    assert "expected a folder of films" not in text
+    assert "0 of 2 names have Kermany's form (person12_virus_30.jpeg)" in text
+    assert "counts as a patient of its own; --group-pattern or a labels.csv can name them" in text
+
+
+def test_the_policy_that_the_audit_calls_the_default_is_normalizes() -> None:
+    assert normalize.NormalizeParams().policy == audit_summary.DEFAULT
 
 
 # --- labels ----------------------------------------------------------------------------------------------------
