@@ -15,11 +15,12 @@ from manifests.shards import SHARDS
 from manifests.verify import Checked, FileClaim, Finding, Kind, ShardClaim
 from stages import paths
 from stages.auditing.files import files_under, readable
+from stages.columns import ok_rows
 from stages.contract import Machine, StageError
 from stages.films import codec
 from stages.films.frame import Frame
 from stages.normalize import raw_folder
-from stages.proof.chain import CHAIN, IMAGES, Manifests, ok
+from stages.proof.chain import CHAIN, IMAGES, Manifests
 from stages.proof.draw import EVERYTHING, Draw
 
 FILES_PER_JOB = 64
@@ -83,7 +84,7 @@ def claims(found: Manifests, name: str, draw: Draw = EVERYTHING) -> Iterator[Job
     """
     footer, folder = found.footers[name], (found.root / name).parent
     where, frame, schema = name.rpartition("/")[0], Frame(**footer.facts["frame"]), CHAIN[name]
-    tables = (ok(table) for table in bytes_of.tables_of(schema, found.root / name))
+    tables = (ok_rows(table) for table in bytes_of.tables_of(schema, found.root / name))
     if footer.params["layout"] == "folder":
         files = [
             FileClaim(path, sha256)
