@@ -200,13 +200,13 @@ def test_deterministic_kernels_are_asked_for_and_given_back(tmp_path: Path) -> N
 def test_what_cannot_fit_is_refused_before_it_is_tried_and_what_would_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "at_hand", lambda _device: Room(200_000_000, "this test's memory"))
+    monkeypatch.setattr(training, "free_on", lambda _device: Room(200_000_000, "this test's memory"))
 
     with pytest.raises(
         StageError, match=r"takes about .* GB, and 0\.2 GB are free .* batch_size \d+ would fit, or .* accumulation \d+"
     ):
         run(replace_params(QUICK, batch_size=4000), tmp_path, machine())
-    monkeypatch.setattr(training, "at_hand", lambda _device: Room(1_000_000, "this test's memory"))
+    monkeypatch.setattr(training, "free_on", lambda _device: Room(1_000_000, "this test's memory"))
     with pytest.raises(StageError, match="not even one image at a time would fit"):
         run(QUICK, tmp_path, machine())
 
@@ -343,6 +343,16 @@ def test_copies_of_a_film_that_has_left_train_are_refused(tmp_path: Path, films:
     write_films(tmp_path, "shards", [replace(films[0], split="val"), *films[1:]])
 
     with pytest.raises(StageError, match=r"data/augmented: 3 images, such as .*run augment again"):
+        run(QUICK, tmp_path, machine())
+
+
+@pytest.mark.usefixtures("films")
+def test_a_class_that_only_the_copies_lack_is_laid_to_them_and_not_to_split(tmp_path: Path) -> None:
+    manifest = tmp_path / "data/augmented/manifest.parquet"
+    copies, footer = store.read(AUGMENTED, manifest), store.read_footer(manifest)
+    store.write([row for row in copies if row.label != "viral"], AUGMENTED, manifest, footer)
+
+    with pytest.raises(StageError, match=r"data/augmented: holds no image of class viral.*; run augment again"):
         run(QUICK, tmp_path, machine())
 
 
