@@ -102,6 +102,8 @@ class Round:
     """What one look at the sample gives.
 
     Attributes:
+        rates: of this machine, by these films.
+        seen: of the films, beside that.
         workers: processes that worked.
         parent_mb: largest resident memory of each command's parent, on few films.
     """
@@ -145,6 +147,7 @@ def one_round(recipe: Recipe, sample: Sample, large: Tables, machine: Machine, f
 
 
 def _run(stage: str, recipe: Recipe, root: Path, machine: Machine) -> _Ran:
+    """Run a stage in this process, its jobs as the machine does them, and return what it took."""
     fan_out = Clocked(machine.fan_out)
     used_s = clocked(lambda: RUNS[stage](recipe.of(stage), root, replace(machine, fan_out=fan_out)))
     here_s = fan_out.work_s if os.getpid() in fan_out.processes else 0.0
