@@ -9,14 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from manifests import store
 from stages import paths
 from stages.contract import Machine, Report, Root, StageError
 from stages.exporting import card, hugging_face, image_folder, published, web_dataset
 from stages.exporting.dealing import OfSplit, dealt
-from stages.exporting.origin import MANIFESTS, Of, Origin, Part, origins, parts_of
+from stages.exporting.origin import MANIFESTS, STAGES, Of, Origin, Part, origins, parts_of
 from stages.exporting.survey import Survey, encoded_sizes, joined, survey_one
 from stages.folder import label_folder
 from stages.reporting import text
@@ -98,7 +96,12 @@ def export(asked: Asked, root: Root, out: str, machine: Machine) -> Report:
 
 
 def looked_up(asked: Asked, root: Root) -> Wanted:
-    """Return what is known of the images before one is read."""
+    """Return what is known of the images before one is read.
+
+    Raises:
+        StageError: where the two sets have other classes, or one was made before the other changed.
+        ManifestError: where a manifest is missing or spoilt.
+    """
     found = origins(root, asked.of, asked.split)
     footers = [store.read_footer(root / MANIFESTS[origin.name]) for origin in found]
     facts = footers[0].facts
@@ -106,7 +109,7 @@ def looked_up(asked: Asked, root: Root) -> Wanted:
         raise StageError(f"{root / paths.AUGMENTED_MANIFEST}: has other classes than the films; run augment again")
     recipes: dict[str, Any] = {}
     for origin, footer in zip(found, footers, strict=True):
-        recipes |= footer.recipes_with({"augmented": "augment", "normalized": "normalize"}[origin.name])
+        recipes |= footer.recipes_with(STAGES[origin.name])
     return Wanted(
         asked,
         found,
@@ -195,6 +198,7 @@ def _files(
 
 
 def _bytes_of_splits(files: Mapping[str, Mapping[str, Any]], plan: Sequence[OfSplit]) -> dict[str, int]:
+    """Return the bytes of each split's files, which stand in `files` split by split."""
     sizes = iter([int(told["bytes"]) for told in files.values()])
     return {of_split.split: sum(next(sizes) for _ in range(len(of_split))) for of_split in plan}
 
@@ -222,21 +226,17 @@ def index_of(
         "left_out": dict(sorted(survey.left_out.items())),
     }
     if wanted.asked.to == "folder":
-        index["label_index_of_folder"] = {label_folder(name): n for n, name in enumerate(wanted.classes)}
+        index["label_index_of_folder"] = {label_folder(name): number for number, name in enumerate(wanted.classes)}
     else:
         for of_split in plan:
-            counts = of_split.counts
-            index["splits"][of_split.split] |= {"files": len(of_split), "images_per_file": _range(counts)}
+            images_per_file = [int(of_split.counts.min()), int(of_split.counts.max())]
+            index["splits"][of_split.split] |= {"files": len(of_split), "images_per_file": images_per_file}
     if wanted.asked.to == "webdataset":
         for of_split in plan:
             last = len(of_split) - 1
             name = f"{of_split.split}-{{000000..{last:06d}}}.tar" if last else f"{of_split.split}-000000.tar"
             index["splits"][of_split.split]["urls"] = name
     return {**index, "files": dict(files)}
-
-
-def _range(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
-    return [int(counts.min()), int(counts.max())]
 
 
 def _images_beside(before: Mapping[str, Any]) -> int:
