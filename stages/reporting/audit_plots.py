@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stages.reporting import drawn
+from stages.reporting import distributions
 from stages.reporting.dots import Dots, ForScreens, dot_plot
 from stages.reporting.page import MOST_CLASSES, Figures, split_name
 
@@ -136,7 +136,7 @@ def _mark_plot(split: str, policies: Figures) -> ForScreens | None:
 def _histograms(name: str, found: Figures, classes: Sequence[str]) -> Markup | None:
     if not found.get("counts") or len(classes) > MOST_CLASSES:
         return None
-    return drawn.histograms(
+    return distributions.histograms(
         {split_name(split): by_class for split, by_class in found["counts"].items()},
         edges=found["edges"],
         classes=classes,

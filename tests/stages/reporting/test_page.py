@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stages.reporting import audit_page, page, text
+from stages.reporting import audit_page, comparison_page, page, text
 from stages.reporting.evaluation_page import evaluation_page
 
 CLASSES = ["normal", "<b>bacterial & co</b>", "viral $5 \N{CJK UNIFIED IDEOGRAPH-80BA}"]
@@ -451,7 +451,7 @@ def comparison(*contrasts: dict[str, Any], **more: Any) -> str:
         "leaking": [],
         **more,
     }
-    return page.comparison_page(summary, facts={"Parameters": {"draws": 10_000}})
+    return comparison_page.comparison_page(summary, facts={"Parameters": {"draws": 10_000}})
 
 
 def test_a_comparison_of_two_tells_their_difference_first() -> None:
