@@ -124,5 +124,6 @@ def _assembled(metadata: Mapping[str, str], weights: Mapping[str, torch.Tensor],
         mean=float(mean),
         std=float(std),
         network=network.to(device).eval(),
-        facts={key: value for key, value in metadata.items() if key not in own},
+        # in an order of its own: safetensors gives metadata in the random one of a hash map, and pages show the facts
+        facts={key: metadata[key] for key in sorted(metadata) if key not in own},
     )
