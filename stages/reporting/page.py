@@ -38,9 +38,19 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(f"{template}.html.j2").render(tool_version=TOOL_VERSION, **values)
 
 
+class _OfFigures(Environment):
+    """Looks figures up by the names in them alone: a class may be called `clear`, as a method of dicts is."""
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return `obj[argument]`, and never an attribute of a mapping in its place."""
+        if isinstance(obj, Mapping) and argument not in obj:
+            return self.undefined(obj=obj, name=argument)
+        return super().getitem(obj, argument)
+
+
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    environment = _OfFigures(
         loader=PackageLoader("stages.reporting"),
         autoescape=True,
         trim_blocks=True,
