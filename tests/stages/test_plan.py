@@ -243,6 +243,15 @@ def test_a_sample_is_the_same_each_time_and_leaves_csvs_out(tmp_path: Path, film
     assert contents[0] == contents[1]
 
 
+def test_films_that_cannot_be_measured_are_named_with_the_way_out(tmp_path: Path, machine: Machine) -> None:
+    (tmp_path / "raw/ill").mkdir(parents=True)
+    for number in range(8):
+        (tmp_path / f"raw/ill/{number}.png").write_bytes(b"no film")
+    asked = plan.PlanParams(sample=8, rounds=1)
+    with pytest.raises(StageError, match=r"on 8 of 8 files under .*raw \(.* none usable.*\); point --raw at films"):
+        plan.run(asked, tmp_path, replace(machine, raw=tmp_path / "raw"))
+
+
 def test_a_note_beside_the_films_costs_no_folder_its_meaning(tmp_path: Path, film_file: Callable[..., Path]) -> None:
     """A licence or a README names no film: classes and delivered splits stay those of the folders."""
     (tmp_path / "raw").mkdir()
