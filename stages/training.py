@@ -1,36 +1,30 @@
-"""How a training run is put together: the device, the network, the sets, and what is known of them afterwards."""
+"""How a training run is put together: the device, the network, its site, and what is known of them afterwards."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from manifests import store
 from manifests.places import place_of
-from manifests.store import TOOL_VERSION
 from stages import paths
-from stages.augment_params import AugmentParams
 from stages.contract import Machine, Root, StageError
-from stages.learning import batches, devices, live, loop, networks, ranks, residence, weights
+from stages.learning import batches, devices, live, loop, networks, ranks, weights
 from stages.learning.checkpoint import Checkpoint
 from stages.learning.failures import explained
-from stages.learning.footprint import Footprint, footprint
-from stages.learning.online import OnlineSource
-from stages.learning.order import Places, in_order
-from stages.learning.plan import Fitted, Recipe, Sets, Site
+from stages.learning.order import in_order
+from stages.learning.plan import Fitted, Recipe, Site
 from stages.learning.prediction import SCORING_BATCH
 from stages.learning.progress import Found, Keeper
 from stages.learning.ranks import Ranks
-from stages.learning.room import free_on
 from stages.learning.schedule import scaled_rate
 from stages.learning.weights import Started
-from stages.stored import StoredImages
+from stages.train_room import require_room, would_fit
+from stages.train_sets import Placed
 from stages.train_sources import Sources
 
 if TYPE_CHECKING:
@@ -38,7 +32,6 @@ if TYPE_CHECKING:
 
     from stages.train import TrainParams
 
-FILMS_READ_AHEAD = 1024  # of those that are scored, in their own order: 79 MB where they are not compressed
 # parameters that are used up before the loop begins, in which a `Recipe` has no part
 NOT_OF_THE_RECIPE = {"network", "weights", "initialisation", "augment", "scale_learning_rate", "deterministic"}
 
@@ -74,10 +67,10 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
     how = machine.training
     device = devices.device_for(machine.device, local_rank=how.local_rank)
     with devices.deterministic(params.deterministic):
-        _require_room(params, sources, device)
+        require_room(params, sources, device, ranks=how.ranks)
         with ranks.together(how.rank, how.ranks, device) as group:
             started = _started(params, sources)
-            placed = _Placed.of(params, sources, machine, device)
+            placed = Placed.of(params, sources, machine, device)
             grey = placed.sets.train.batches(in_order(len(placed.sets.train), SCORING_BATCH))
             mean, std = batches.pixel_statistics(levels for levels, _ in grey)
             keeper = _keeper(params, sources, root, started.sha256)
@@ -86,7 +79,7 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
             images = recipe.epochs * placed.images_per_epoch
             with (
                 _site(root, machine, device, group, keeper=keeper, lines=lines, images=images) as site,
-                explained(partial(_would_fit, params, sources, device)),
+                explained(partial(would_fit, params, sources, device, how.ranks)),
             ):
                 fitted = loop.fit(started.network, placed.sets, recipe, site, mean=mean, std=std)
     return Trained(
@@ -134,77 +127,6 @@ def _site(
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """The sets, where they lie, and what the user should know of that."""
-
-    sets: Sets
-    residence: str
-    lines: Sequence[str]
-
-    @classmethod
-    def of(cls, params: TrainParams, sources: Sources, machine: Machine, device: torch.device) -> _Placed:
-        """Load the sets, or get ready to read them as they are shown."""
-        augmented = sources.augmented
-        stored = [images for images in (augmented, sources.train, sources.val) if images is not None]
-        needed = sum(map(len, stored)) * sources.frame.pixels
-        where = residence.choose(machine.training.residence, needed, device)
-
-        def place(images: StoredImages, window: int = FILMS_READ_AHEAD) -> Any:
-            return residence.placed(images, sources.frame, where, device, window=window, track=machine.track)
-
-        train, val = place(sources.train), place(sources.val)
-        if augmented is not None:
-            sets = Sets(
-                augmented=place(augmented, params.shuffle_window),
-                train=train,
-                val=val,
-                shards=augmented.shards,
-                names=partial(_paths, augmented, images_per_film=1),
-            )
-            return cls(sets, where, ())
-        online, lines = _online(sources, machine, train, where)
-        sets = Sets(
-            augmented=online,
-            train=train,
-            val=val,
-            shards=np.arange(len(online)),
-            names=partial(_paths, sources.train, images_per_film=len(online) // len(train)),
-        )
-        return cls(sets, where, lines)
-
-    @property
-    def images_per_epoch(self) -> int:
-        """How many images are shown or scored."""
-        return len(self.sets.augmented) + len(self.sets.train) + len(self.sets.val)
-
-
-def _paths(images: StoredImages, chosen: Places, *, images_per_film: int) -> list[str]:
-    """Return the paths of the images chosen, or of their films where a set shows several images of each."""
-    return [place.path for place in images.places(chosen // images_per_film)]
-
-
-def _online(sources: Sources, machine: Machine, films: Any, where: str) -> tuple[OnlineSource, list[str]]:
-    """Return the training films with copies drawn anew for every epoch, and what to say of their recipe.
-
-    Raises:
-        StageError: where the films do not lie in memory.
-    """
-    if where == "stream":
-        raise StageError(
-            "augment online: the films must lie in memory, and would stay on the disk (--residence stream, or less "
-            "memory free than twice theirs); make room, or train with --augment stored"
-        )
-    told = sources.augmentation
-    lines = [] if told is not None else [f"{paths.AUGMENTED}: not there; copies are drawn by augment's parameters"]
-    recipe = AugmentParams.model_validate(machine.sections.get("augment", {}) if told is None else told)
-    film_ids = sources.train.table.column("film_id").to_pylist()
-    online = OnlineSource(
-        films.images.to(films.device), films.labels, film_ids, chain=recipe.chain(sources.frame), copies=recipe.copies
-    )
-    return online, lines
-
-
 def recipe_of(params: TrainParams) -> Recipe:
     """Return how the loop trains, the learning rate scaled as asked."""
     told = params.model_dump(exclude=NOT_OF_THE_RECIPE)
@@ -221,49 +143,13 @@ def _started(params: TrainParams, sources: Sources) -> Started:
     return weights.from_file(name, frame, classes, how=params.initialisation, seed=params.seed, file=file)
 
 
-def _footprint(params: TrainParams, sources: Sources, device: torch.device) -> Footprint:
-    """Return what a step on a part of the batch takes: the parts are computed one after the other."""
-    return footprint(
-        networks.blank(params.network, sources.frame, len(sources.classes)),
-        sources.frame,
-        math.ceil(params.batch_size / params.accumulation),
-        optimizer=params.optimizer,
-        momentum=params.momentum,
-        averaged=params.ema_decay > 0,
-        device=device.type,
-    )
-
-
-def _require_room(params: TrainParams, sources: Sources, device: torch.device) -> None:
-    """Refuse, before anything is loaded, what cannot fit: a host that runs out of memory kills without a word.
-
-    Raises:
-        StageError: saying what would fit.
-    """
-    takes, room = _footprint(params, sources, device), free_on(device)
-    if takes.total > room.free:
-        raise StageError(
-            f"network {params.network}: a step takes about {takes.total / 1e9:.1f} GB, and "
-            f"{room.free / 1e9:.1f} GB are free of {room.what}; {_would_fit(params, sources, device)}"
-        )
-
-
-def _would_fit(params: TrainParams, sources: Sources, device: torch.device) -> str:
-    """Say which batch would fit into the memory that is free, or that none does."""
-    largest = _footprint(params, sources, device).largest_batch(free_on(device).free)
-    if not largest:
-        return "not even one image at a time would fit; take a smaller network (`cxr-pipeline networks`)"
-    parts = math.ceil(params.batch_size / largest)
-    return f"batch_size {largest} would fit, or the same batch with accumulation {max(2, parts)}"
-
-
 def _keeper(params: TrainParams, sources: Sources, root: Root, weights_sha256: str) -> Keeper:
     """Return the keeper of the run's state, which knows what decides the weights."""
     run = {
         **{name: json.dumps(value) for name, value in params.model_dump(mode="json").items()},
         **sources.digests,
         "file of weights": weights_sha256,
-        "version of cxr-pipeline": TOOL_VERSION,
+        "version of cxr-pipeline": store.TOOL_VERSION,
         "version of torch": devices.torch_version(),
     }
     return Keeper(root / paths.TRAIN_STATE, run)
