@@ -42,7 +42,7 @@ class Manifests:
     """What lies under the root, manifest by manifest.
 
     Attributes:
-        root: the root.
+        root: of the data set.
         seals: of each manifest that is there.
         footers: of those that are whole.
     """

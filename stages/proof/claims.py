@@ -34,7 +34,7 @@ class Job:
     """A shard, or a few files, and what is claimed of them.
 
     Attributes:
-        folder: they lie in.
+        folder: that they lie in.
         where: the folder in the findings' words.
         kind: of what would have to be mended.
         schema: of a shard's rows.
@@ -137,7 +137,10 @@ def check_extra(found: Manifests, jobs: Sequence[Job]) -> list[Finding]:
 
 
 def raw_jobs(found: Manifests, machine: Machine) -> tuple[list[Job], list[Finding]]:
-    """Return jobs for the raw films, and the files that the audit has not seen; nothing where they are not there."""
+    """Return jobs for the raw films, and findings for files that the audit has not seen.
+
+    Nothing of either where there is no raw folder: a set can be checked without it.
+    """
     footer = found.footers[paths.AUDIT]
     raw = raw_folder(footer.facts, found.root, machine)
     if not raw.is_dir():
@@ -167,6 +170,7 @@ def drawn(jobs: Sequence[Job], draw: Draw) -> list[Job]:
 
 
 def _part(job: Job, draw: Draw) -> Job:
+    """Return a job without what a draw does not take."""
     if job.shard is not None:
         return job if draw.takes(f"{job.where}/{job.shard.name}") else replace(job, shard=None)
     return replace(job, files=tuple(claim for claim in job.files if draw.takes(f"{job.where}/{claim.path}")))

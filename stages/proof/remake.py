@@ -169,7 +169,6 @@ def replay_film(
     chain = made.chain
     again = drawn_again(chain, row.film_id, max(one.copy for one in rows))
     for one in rows:
-        # by the row's own numbers
         grey, unfilled = chain.apply(image, one.drawn, film=placement.shown)
         encoded = codec.encode(grey, encoding=made.augment.encoding, quality=made.augment.quality)
         yield Replayed(
