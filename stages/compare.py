@@ -139,7 +139,7 @@ def _verdict(contrasts: int, runs: int) -> str:
 
 def run(params: CompareParams, root: Root, _machine: Machine) -> Report:
     """Compare the runs on the films that they share; write the figures and the page."""
-    from stages.reporting import page  # noqa: PLC0415  # jinja2 and matplotlib
+    from stages.reporting import comparison_page  # noqa: PLC0415  # jinja2 and matplotlib
 
     runs = read_all(params, root)
     peeks = {}
@@ -152,7 +152,7 @@ def run(params: CompareParams, root: Root, _machine: Machine) -> Report:
         "Parameters": {**params.model_dump(mode="json"), "runs": ", ".join(params.runs)},
         "Versions": {"cxr-pipeline": store.TOOL_VERSION, "numpy": np.__version__},
     }
-    store.write_bytes(root / paths.COMPARISON_PAGE, page.comparison_page(summary, facts=facts).encode())
+    store.write_bytes(root / paths.COMPARISON_PAGE, comparison_page.comparison_page(summary, facts=facts).encode())
     return Report(
         done=summary["films"],
         unit="films",

@@ -31,7 +31,7 @@ def examined(root: Root, asked_device: str) -> Iterator[Finding]:
 
     yield from libraries.libraries()
     yield machine.processors()
-    free = room.at_hand(devices.device_for("cpu"))
+    free = room.free_on(devices.device_for("cpu"))
     yield machine.memory(free.free, free.what, machine.cores())
     yield from machine.shared_memory()
     yield device.device(asked_device)

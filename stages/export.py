@@ -12,8 +12,9 @@ from manifests.places import joined
 from manifests.rows import NORMALIZED
 from stages import paths
 from stages.contract import Machine, Params, ParamsError, Report, Root, Stage, StageError
-from stages.exporting.data_set import Asked, To, export
+from stages.exporting.data_set import export
 from stages.exporting.origin import Of
+from stages.exporting.wanted import Asked, To
 from stages.scoring import Images, read_images, require_fit
 
 EXPORTS = "data/exports"

@@ -73,7 +73,7 @@ def run(params: NetworksParams, _root: Root, machine: Machine) -> Report:
     from stages.learning import devices, room  # noqa: PLC0415 - torch is slow to import
 
     device = devices.device_for(machine.device)
-    free = room.at_hand(device)
+    free = room.free_on(device)
     names = asked(params)
     rows, refused = [list(HEADINGS)], []
     with machine.track(len(names), unit="networks") as advance:

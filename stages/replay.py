@@ -16,7 +16,7 @@ from manifests.shards import ImageFolder
 from stages import paths
 from stages.contract import Machine, Params, ParamsError, Report, Root, Stage
 from stages.drawn import AUGMENTED
-from stages.normalize import raw_folder, read_raw
+from stages.normalize import raw_folder
 from stages.proof.remake import Film, Made, augmented_rows, films_of, read_stored, recorded, replay_film
 from stages.proof.told import explained, version_text, why
 from stages.proof.whole import Tally, added, jobs_of, replay_job
@@ -111,12 +111,11 @@ def _single(
     params: ReplayParams, films: Sequence[Film], rows: pa.Table, made: Made, raw: AnyPath, root: Root
 ) -> Report:
     film, row = find(params, films, rows)
-    data = read_raw(raw, film.divided)
     folder = ImageFolder(root / paths.NORMALIZED, made.normalize.layout)
     stored = read_stored(folder, [film.normalized])
     if row is not None:
         stored |= read_stored(ImageFolder(root / paths.AUGMENTED, made.augmented_layout), [row])
-    replayed = list(replay_film(data, film, [row] if row is not None else [], made=made, stored=stored))
+    replayed = list(replay_film(film, [row] if row is not None else [], made=made, raw=raw, stored=stored))
     image = replayed[-1]
     if params.out:
         store.write_bytes(joined(root, params.out), image.data)

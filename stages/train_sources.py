@@ -20,7 +20,7 @@ from stages.films.frame import Frame
 from stages.leaks import how_divided
 from stages.stored import COLUMNS, StoredImages, usable
 
-READ = (*COLUMNS, "status", "split")  # of a manifest: of millions of images, a third of its memory
+READ = (*COLUMNS, "status", "split")  # columns of a manifest: a third of the memory that all of them would take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,17 +101,26 @@ def check(sources: Sources) -> None:
     for name, images, stage in named:
         if images is not None and not len(images):
             raise StageError(f"{name} holds no good film; training needs at least one; run {stage} again")
-    learned = [images for images in (sources.train, sources.augmented) if images is not None]
-    missing = next((names for images in learned if (names := absent(images, sources.classes))), [])
-    if missing:
+    if missing := absent(sources.train, sources.classes):
         raise StageError(
-            f"split train holds no film of class {', '.join(missing)}; a class without films is not learned"
+            f"{paths.NORMALIZED}: split train holds no film of class {', '.join(missing)}; expected some of each, for "
+            "a class without films is not learned; add films, or leave the class out, and run all stages again"
         )
     if sources.augmented is not None:
         _refuse_strangers(sources.augmented, sources.train)
+        if missing := absent(sources.augmented, sources.classes):
+            raise StageError(
+                f"{paths.AUGMENTED}: holds no image of class {', '.join(missing)}, of which "
+                f"{paths.NORMALIZED} has training films; run augment again"
+            )
 
 
 def _refuse_strangers(augmented: StoredImages, films: StoredImages) -> None:
+    """Refuse images of films that are not among the training films, or have another label there.
+
+    Raises:
+        StageError: saying how many there are, and one of them.
+    """
     film = pc.index_in(augmented.table.column("film_id"), value_set=films.table.column("film_id"))
     label = films.table.column("label_index").take(film)
     same = pc.fill_null(pc.equal(label, augmented.table.column("label_index")), fill_value=False)

@@ -1,43 +1,38 @@
-"""How a training run is put together: the device, the network, the sets, and what is known of them afterwards."""
+"""How a training run is put together: the device, the network, its site, and what is known of them afterwards."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from manifests import store
 from manifests.places import place_of
-from manifests.store import TOOL_VERSION
 from stages import paths
-from stages.augment_params import AugmentParams
 from stages.contract import Machine, Root, StageError
-from stages.learning import batches, devices, live, loop, networks, ranks, residence, weights
+from stages.learning import batches, devices, live, loop, networks, ranks, weights
 from stages.learning.checkpoint import Checkpoint
 from stages.learning.failures import explained
-from stages.learning.footprint import Footprint, footprint
-from stages.learning.online import OnlineSource
-from stages.learning.order import Places, in_order
-from stages.learning.plan import Fitted, Recipe, Sets, Site
+from stages.learning.order import in_order
+from stages.learning.plan import Fitted, Recipe, Site
 from stages.learning.prediction import SCORING_BATCH
 from stages.learning.progress import Found, Keeper
-from stages.learning.room import at_hand
+from stages.learning.ranks import Ranks
 from stages.learning.schedule import scaled_rate
-from stages.stored import StoredImages
+from stages.learning.weights import Started
+from stages.train_room import require_room, would_fit
+from stages.train_sets import Placed
 from stages.train_sources import Sources
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from stages.train import TrainParams
 
-FILMS_READ_AHEAD = 1024  # of those that are scored, in their own order: 79 MB where they are not compressed
+# parameters that are used up before the loop begins, in which a `Recipe` has no part
 NOT_OF_THE_RECIPE = {"network", "weights", "initialisation", "augment", "scale_learning_rate", "deterministic"}
 
 
@@ -49,7 +44,7 @@ class Trained:
         checkpoint: the network.
         fitted: how it went.
         images: shown in an epoch.
-        used: what it ran on, by name.
+        used: what it ran on, by the names of `reports/train.json`.
         keeper: of the state that is of no use once the network is written.
         lines: what the user should read.
     """
@@ -71,118 +66,65 @@ def learn(params: TrainParams, sources: Sources, root: Root, machine: Machine) -
     """
     how = machine.training
     device = devices.device_for(machine.device, local_rank=how.local_rank)
-    with ExitStack() as stack:
-        stack.enter_context(devices.deterministic(params.deterministic))
-        _require_room(params, sources, device)
-        group = stack.enter_context(ranks.together(how.rank, how.ranks, device))
-        network, of_weights, lines = _begun(params, sources)
-        placed = _Placed.of(params, sources, machine, device)
-        mean, std = batches.pixel_statistics(
-            grey for grey, _ in placed.sets.train.batches(in_order(len(placed.sets.train), SCORING_BATCH))
-        )
-        keeper, lines = _keeper(params, sources, root, of_weights), [*lines, *placed.lines]
-        recipe = recipe_of(params)
-        log = live.logs(root / paths.TRAIN_LOG, root / paths.TRAIN_STEPS, how.tensorboard) if group.first else None
-        site = Site(
+    with devices.deterministic(params.deterministic):
+        require_room(params, sources, device, ranks=how.ranks)
+        with ranks.together(how.rank, how.ranks, device) as group:
+            started = _started(params, sources)
+            placed = Placed.of(params, sources, machine, device)
+            grey = placed.sets.train.batches(in_order(len(placed.sets.train), SCORING_BATCH))
+            mean, std = batches.pixel_statistics(levels for levels, _ in grey)
+            keeper = _keeper(params, sources, root, started.sha256)
+            lines = [*started.remarks, *placed.lines]
+            recipe = recipe_of(params)
+            images = recipe.epochs * placed.images_per_epoch
+            with (
+                _site(root, machine, device, group, keeper=keeper, lines=lines, images=images) as site,
+                explained(partial(would_fit, params, sources, device, how.ranks)),
+            ):
+                fitted = loop.fit(started.network, placed.sets, recipe, site, mean=mean, std=std)
+    return Trained(
+        checkpoint=_checkpoint(params, sources, started, fitted, mean=mean, std=std),
+        fitted=fitted,
+        images=len(placed.sets.augmented),
+        used={
+            "parameters": networks.count_parameters(started.network),
+            "residence": placed.residence,
+            "processes": how.ranks,
+            **devices.used(device),
+        },
+        keeper=keeper,
+        lines=lines,
+    )
+
+
+@contextmanager
+def _site(
+    root: Root, machine: Machine, device: torch.device, group: Ranks, *, keeper: Keeper, lines: list[str], images: int
+) -> Iterator[Site]:
+    """Yield where the run takes place, its progress bar and logs open until it ends.
+
+    Args:
+        root: the logs lie under it.
+        machine: how training uses it, and its progress bar.
+        device: computes.
+        group: the processes that train together; the first one writes the logs.
+        keeper: of the run's state.
+        lines: what the user should read; it grows where a stopped run's state is left behind.
+        images: that are shown or scored in all epochs.
+    """
+    how = machine.training
+    logs = live.logs(root / paths.TRAIN_LOG, root / paths.TRAIN_STEPS, how.tensorboard) if group.first else None
+    with machine.track(images, unit="images") as advance, logs or nullcontext(lambda _: None) as log:
+        yield Site(
             device=device,
             ranks=group,
             keeper=keeper,
             found=(lambda: None) if how.anew else partial(_found, keeper, lines),
             save_every_s=how.save_every_s,
             compiled=how.compiled,
-            advance=stack.enter_context(machine.track(recipe.epochs * placed.images_per_epoch, unit="images")),
-            log=stack.enter_context(log) if log is not None else (lambda _: None),
+            advance=advance,
+            log=log,
         )
-        with explained(partial(_would_fit, params, sources, device)):
-            fitted = loop.fit(network, placed.sets, recipe, site, mean=mean, std=std)
-    trained = Checkpoint(
-        network_name=params.network,
-        classes=sources.classes,
-        frame=sources.frame,
-        mean=mean,
-        std=std,
-        network=network,
-        facts={**_facts(params, sources, fitted), **({"weights_sha256": of_weights} if of_weights else {})},
-    )
-    used = {
-        "parameters": networks.count_parameters(network),
-        "residence": placed.residence,
-        "processes": how.ranks,
-        **devices.used(device),
-    }
-    return Trained(
-        checkpoint=trained,
-        fitted=fitted,
-        images=len(placed.sets.augmented),
-        used=used,
-        keeper=keeper,
-        lines=lines,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """The sets, where they lie, and what the user should know of that."""
-
-    sets: Sets
-    residence: str
-    lines: Sequence[str]
-
-    @classmethod
-    def of(cls, params: TrainParams, sources: Sources, machine: Machine, device: torch.device) -> _Placed:
-        """Load the sets, or get ready to read them as they are shown."""
-        augmented = sources.augmented
-        stored = [images for images in (augmented, sources.train, sources.val) if images is not None]
-        needed = sum(map(len, stored)) * sources.frame.pixels
-        where = residence.choose(machine.training.residence, needed, device)
-
-        def place(images: StoredImages, window: int = FILMS_READ_AHEAD) -> Any:
-            return residence.placed(images, sources.frame, where, device, window=window, track=machine.track)
-
-        train, val = place(sources.train), place(sources.val)
-        if augmented is not None:
-            sets = Sets(
-                augmented=place(augmented, params.shuffle_window),
-                train=train,
-                val=val,
-                shards=augmented.shards,
-                names=partial(_paths, augmented, images_per_film=1),
-            )
-            return cls(sets, where, ())
-        online, lines = _online(sources, machine, train, where)
-        sets = Sets(
-            augmented=online,
-            train=train,
-            val=val,
-            shards=np.arange(len(online)),
-            names=partial(_paths, sources.train, images_per_film=len(online) // len(train)),
-        )
-        return cls(sets, where, lines)
-
-    @property
-    def images_per_epoch(self) -> int:
-        """How many images are shown or scored."""
-        return len(self.sets.augmented) + len(self.sets.train) + len(self.sets.val)
-
-
-def _paths(images: StoredImages, chosen: Places, *, images_per_film: int) -> list[str]:
-    return [place.path for place in images.places(chosen // images_per_film)]
-
-
-def _online(sources: Sources, machine: Machine, films: Any, where: str) -> tuple[OnlineSource, list[str]]:
-    """Return the training films with copies drawn anew for every epoch, and by whose recipe."""
-    if where == "stream":
-        raise StageError(
-            "augment online: the films must lie in memory, and they do not fit; train on the stored images"
-        )
-    told = sources.augmentation
-    lines = [] if told is not None else [f"{paths.AUGMENTED}: not there; copies are drawn by augment's parameters"]
-    recipe = AugmentParams.model_validate(machine.sections.get("augment", {}) if told is None else told)
-    film_ids = sources.train.table.column("film_id").to_pylist()
-    online = OnlineSource(
-        films.images.to(films.device), films.labels, film_ids, chain=recipe.chain(sources.frame), copies=recipe.copies
-    )
-    return online, lines
 
 
 def recipe_of(params: TrainParams) -> Recipe:
@@ -192,58 +134,22 @@ def recipe_of(params: TrainParams) -> Recipe:
     return Recipe(**{**told, "learning_rate": rate})
 
 
-def _begun(params: TrainParams, sources: Sources) -> tuple[nn.Module, str, list[str]]:
-    """Return the network with its first weights, the sha256 of the file that they are from, and what it lacked."""
+def _started(params: TrainParams, sources: Sources) -> Started:
+    """Return the network with its first weights: those of a file, or drawn."""
     name, frame, classes = params.network, sources.frame, len(sources.classes)
     if not params.weights:
-        return networks.initialised(name, frame, classes, how=params.initialisation, seed=params.seed), "", []
+        return Started(networks.initialised(name, frame, classes, how=params.initialisation, seed=params.seed))
     file = place_of(params.weights)
-    begun = weights.from_file(name, frame, classes, how=params.initialisation, seed=params.seed, file=file)
-    return begun.network, begun.sha256, list(begun.remarks)
+    return weights.from_file(name, frame, classes, how=params.initialisation, seed=params.seed, file=file)
 
 
-def _footprint(params: TrainParams, sources: Sources, device: torch.device) -> Footprint:
-    return footprint(
-        networks.blank(params.network, sources.frame, len(sources.classes)),
-        sources.frame,
-        math.ceil(params.batch_size / params.accumulation),
-        optimizer=params.optimizer,
-        momentum=params.momentum,
-        averaged=params.ema_decay > 0,
-        device=device.type,
-    )
-
-
-def _require_room(params: TrainParams, sources: Sources, device: torch.device) -> None:
-    """Refuse, before anything is loaded, what cannot fit: a host that runs out of memory kills without a word.
-
-    Raises:
-        StageError: saying what would fit.
-    """
-    takes, room = _footprint(params, sources, device), at_hand(device)
-    if takes.total > room.free:
-        raise StageError(
-            f"network {params.network}: a step takes about {takes.total / 1e9:.1f} GB, and "
-            f"{room.free / 1e9:.1f} GB are free of {room.what}; {_would_fit(params, sources, device)}"
-        )
-
-
-def _would_fit(params: TrainParams, sources: Sources, device: torch.device) -> str:
-    """Say which batch would fit into the memory that is free, or that none does."""
-    largest = _footprint(params, sources, device).largest_batch(at_hand(device).free)
-    if not largest:
-        return "not even one image at a time would fit; take a smaller network (`cxr-pipeline networks`)"
-    parts = math.ceil(params.batch_size / largest)
-    return f"batch_size {largest} would fit, or the same batch with accumulation {max(2, parts)}"
-
-
-def _keeper(params: TrainParams, sources: Sources, root: Root, of_weights: str) -> Keeper:
+def _keeper(params: TrainParams, sources: Sources, root: Root, weights_sha256: str) -> Keeper:
     """Return the keeper of the run's state, which knows what decides the weights."""
     run = {
         **{name: json.dumps(value) for name, value in params.model_dump(mode="json").items()},
         **sources.digests,
-        "file of weights": of_weights,
-        "version of cxr-pipeline": TOOL_VERSION,
+        "file of weights": weights_sha256,
+        "version of cxr-pipeline": store.TOOL_VERSION,
         "version of torch": devices.torch_version(),
     }
     return Keeper(root / paths.TRAIN_STATE, run)
@@ -258,9 +164,11 @@ def _found(keeper: Keeper, lines: list[str]) -> Found | None:
         return None
 
 
-def _facts(params: TrainParams, sources: Sources, fitted: Fitted) -> dict[str, str]:
-    """Return what the network's file says of it beside what one must know to use it."""
-    return {
+def _checkpoint(
+    params: TrainParams, sources: Sources, started: Started, fitted: Fitted, *, mean: float, std: float
+) -> Checkpoint:
+    """Return the network with what its file says of it."""
+    facts = {
         "initialisation": params.initialisation,
         "epoch": str(fitted.best.epoch),
         "val_accuracy": repr(fitted.best.val_accuracy),
@@ -268,3 +176,14 @@ def _facts(params: TrainParams, sources: Sources, fitted: Fitted) -> dict[str, s
         "sources": json.dumps(sources.digests),
         "normalization": json.dumps(sources.normalization, sort_keys=True),
     }
+    if started.sha256:
+        facts["weights_sha256"] = started.sha256
+    return Checkpoint(
+        network_name=params.network,
+        classes=sources.classes,
+        frame=sources.frame,
+        mean=mean,
+        std=std,
+        network=started.network,
+        facts=facts,
+    )

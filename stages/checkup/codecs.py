@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ from stages.checkup.finding import Finding
 from stages.films import codec, decode
 from stages.films.frame import Gray
 
-OURS: tuple[codec.Encoding, ...] = ("jpeg", "png", "pgm")
+OURS: tuple[codec.Encoding, ...] = get_args(codec.Encoding)
 LARGEST_LOSS = 4  # grey levels, of a smooth image by JPEG of quality 95
 TURBO = "libjpeg-turbo"
 
@@ -49,6 +50,7 @@ def _readable(image: Gray, name: str) -> str:
 
 
 def _written(image: Gray, name: codec.Encoding) -> str:
+    """Return why an image is not written, or not as it was; empty where it is."""
     try:
         return _loss(image, codec.decode(codec.encode(image, encoding=name, quality=95)))
     except (cv2.error, ValueError) as error:
@@ -56,6 +58,7 @@ def _written(image: Gray, name: codec.Encoding) -> str:
 
 
 def _loss(image: Gray, found: Gray) -> str:
+    """Return how far an image that came back is another one; empty where a lossy codec may change it so much."""
     if found.shape != image.shape:
         return f"comes back as {found.shape[0]} x {found.shape[1]}; expected {image.shape[0]} x {image.shape[1]}"
     off = int(np.abs(found.astype(int) - image).max())

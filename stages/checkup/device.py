@@ -16,7 +16,7 @@ def device(asked: str) -> Finding:
     except StageError as error:
         return Finding("device", str(error), "wrong", "see `nvidia-smi`: driver and CUDA must fit torch's build")
     if found.type == "cuda":
-        free = room.at_hand(found)
+        free = room.free_on(found)
         return Finding("device", f"{free.what}, {free.free / GB:.1f} GB free, {devices.build(found)}")
     told = f"the CPU, {devices.build(found)}"
     if asked == "cpu":

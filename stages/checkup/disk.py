@@ -16,9 +16,9 @@ from manifests.addresses import StoreError
 from manifests.objects import ObjectPath
 from manifests.places import AnyPath
 from stages.checkup.finding import Finding
+from stages.checkup.machine import GB, MB
 
-GB, MB = 1e9, 1e6
-WRITTEN_MB = 32
+WRITTEN_MB = 32  # of 2^20 bytes
 FLUSHED = 7  # small files, of which the median is told
 LEAST_FREE = 2 * GB
 LEAST_MB_S = 50  # two cores write 25 MB of shards a second

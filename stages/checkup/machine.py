@@ -1,4 +1,4 @@
-"""Processors and memory, as far as a container lets us use them, and the device that trains."""
+"""Processors and memory, as far as a container lets us use them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ QUOTAS = Path("/sys/fs/cgroup/cpu.max")
 SHARED = Path("/dev/shm")  # noqa: S108 - where processes share memory; nothing is written there
 WORKER_MB = 250  # a worker of any stage has 110 to 150 MB, and more for a film of many pixels (docs/performance.md)
 PARENT_MB = 400
+LEAST_SHARED_MB = 100
 GB, MB = 1e9, 1e6
 
 
@@ -65,6 +66,6 @@ def shared_memory(shared: Path = SHARED) -> Iterator[Finding]:
     if not shared.is_dir():
         return
     free = psutil.disk_usage(str(shared)).free
-    tight = free < 100 * MB
+    tight = free < LEAST_SHARED_MB * MB
     advice = "DataLoader's workers need more: start the container with --shm-size=2g" if tight else ""
     yield Finding("shared memory", f"{free / GB:.2f} GB free", "slow" if tight else "ok", advice)

@@ -13,7 +13,10 @@ from manifests.shards import IMAGE
 from stages.exporting.hugging_face import LABEL, SPLIT_NAMES, dtype_of
 from stages.leaks import leak_warning
 
-BANDS = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+BANDS = (  # of images, as the Hub names them
+    *((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")),
+    *((10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B")),
+)
 TOOL = "cxr-pipeline"
 
 
@@ -62,7 +65,7 @@ def front_matter(told: Told) -> dict[str, Any]:
         **({"license": told.licence} if told.licence else {}),
         "task_categories": ["image-classification"],
         "tags": ["chest-x-ray", "radiology", "medical"],
-        "size_categories": [next((band for limit, band in BANDS if images < limit), "n>1M")],
+        "size_categories": [next((band for limit, band in BANDS if images < limit), "1B<n<10B")],
         "dataset_info": {
             "features": [_feature(field, told.classes) for field in told.schema],
             "splits": splits,
@@ -79,6 +82,7 @@ def front_matter(told: Told) -> dict[str, Any]:
 
 
 def _feature(field: pa.Field, classes: Sequence[str]) -> dict[str, Any]:
+    """Return a column as the card's `dataset_info` has it."""
     if field.name == IMAGE.name:
         return {"name": field.name, "dtype": "image"}
     if field.name == LABEL.name:
@@ -120,6 +124,7 @@ def _body(told: Told) -> str:
 
 
 def _splits(told: Told) -> list[str]:
+    """Return the lines of a table of what each split holds."""
     names = [_cell(name) for name in told.classes]
     rows = [["split", "images", "films", "patients", *names]]
     for name, found in told.counts.items():
@@ -135,6 +140,7 @@ def _cell(text: str) -> str:
 
 
 def _doc(field: pa.Field) -> str:
+    """Return what a column means, as its manifest says."""
     if field.name == IMAGE.name:
         return "the film's grey levels, encoded"
     if field.name == LABEL.name:

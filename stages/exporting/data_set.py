@@ -2,80 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from manifests import store
-from stages import paths
 from stages.contract import Machine, Report, Root, StageError
 from stages.exporting import card, hugging_face, image_folder, published, web_dataset
 from stages.exporting.dealing import OfSplit, dealt
-from stages.exporting.origin import MANIFESTS, Of, Origin, Part, origins, parts_of
+from stages.exporting.index import counts_of, index_of, report
 from stages.exporting.survey import Survey, encoded_sizes, joined, survey_one
-from stages.folder import label_folder
-from stages.reporting import text
-
-To = Literal["folder", "webdataset", "hf"]
-EXPORT_VERSION = 1  # raised whenever the same images and parameters come to give other files
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What is to be exported.
-
-    Attributes:
-        to: the form.
-        of: the set.
-        split: its name, or all.
-        file_bytes: that a file shall have, about.
-        files: how many a split shall have; 0 for as many as its bytes take.
-        seed: of the shuffle.
-        licence: for the card.
-    """
-
-    to: To
-    of: Of
-    split: str
-    file_bytes: int
-    files: int
-    seed: int
-    licence: str
-
-    def told(self) -> dict[str, object]:
-        """Return what decides the bytes of this form, as JSON has it."""
-        of_form: dict[str, dict[str, object]] = {
-            "folder": {},
-            "webdataset": {"file_bytes": self.file_bytes, "files": self.files, "seed": self.seed},
-            "hf": {"file_bytes": self.file_bytes, "files": self.files, "seed": self.seed, "licence": self.licence},
-        }
-        return {"to": self.to, "of": self.of, "split": self.split, **of_form[self.to]}
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What goes out, and what holds for all of it.
-
-    Attributes:
-        asked: by the user.
-        origins: where the images lie.
-        parts: of their manifests.
-        classes: in the order of the labels.
-        facts: of the set.
-        made_from: what decides every byte of the export.
-    """
-
-    asked: Asked
-    origins: tuple[Origin, ...]
-    parts: list[Part]
-    classes: list[str]
-    facts: Mapping[str, Any]
-    made_from: dict[str, Any]
+from stages.exporting.wanted import Asked, Wanted, looked_up
 
 
 def export(asked: Asked, root: Root, out: str, machine: Machine) -> Report:
@@ -90,9 +28,9 @@ def export(asked: Asked, root: Root, out: str, machine: Machine) -> Report:
     wanted = looked_up(asked, root)
     published.remove_unfinished(folder)
     if before is not None and stands(folder, before, wanted, machine):
-        return _report(before, out, ["nothing to write: the export that lies there is of this set, byte for byte"])
+        return report(before, out, ["nothing to write: the export that lies there is of this set, byte for byte"])
     index = written(wanted, folder, machine)
-    return _report(index, out, ["an earlier export was replaced"] if before is not None else [])
+    return report(index, out, ["an earlier export was replaced"] if before is not None else [])
 
 
 def stands(folder: Path, before: Mapping[str, Any], wanted: Wanted, machine: Machine) -> bool:
@@ -105,32 +43,6 @@ def stands(folder: Path, before: Mapping[str, Any], wanted: Wanted, machine: Mac
         return True
     published.refuse_edited(folder, before, images_beside(before))
     return False
-
-
-def looked_up(asked: Asked, root: Root) -> Wanted:
-    """Return what is known of the images before one is read."""
-    found = origins(root, asked.of, asked.split)
-    footers = [store.read_footer(root / MANIFESTS[origin.name]) for origin in found]
-    facts = footers[0].facts
-    if any(footer.facts["classes"] != facts["classes"] for footer in footers):
-        raise StageError(f"{root / paths.AUGMENTED_MANIFEST}: has other classes than the films; run augment again")
-    recipes: dict[str, Any] = {}
-    for origin, footer in zip(found, footers, strict=True):
-        recipes |= footer.recipes_with({"augmented": "augment", "normalized": "normalize"}[origin.name])
-    return Wanted(
-        asked,
-        found,
-        [part for origin in found for part in parts_of(origin)],
-        list(facts["classes"]),
-        facts,
-        {
-            "export_version": EXPORT_VERSION,
-            "asked": asked.told(),
-            "manifests": {MANIFESTS[each.name]: store.file_sha256(root / MANIFESTS[each.name]) for each in found},
-            "parameters": json.loads(json.dumps(recipes)),
-            "versions": {name: value for footer in footers for name, value in footer.versions.items()},
-        },
-    )
 
 
 def is_whole(folder: Path, before: Mapping[str, Any], wanted: Wanted, machine: Machine) -> bool:
@@ -214,48 +126,9 @@ def _files(
 
 
 def _bytes_of_splits(files: Mapping[str, Mapping[str, Any]], plan: Sequence[OfSplit]) -> dict[str, int]:
+    """Return the bytes of each split's files, which stand in `files` split by split."""
     sizes = iter([int(told["bytes"]) for told in files.values()])
     return {of_split.split: sum(next(sizes) for _ in range(len(of_split))) for of_split in plan}
-
-
-def counts_of(wanted: Wanted, survey: Survey, plan: Sequence[OfSplit]) -> dict[str, dict[str, Any]]:
-    """Return of each split images, films, patients, and images of each class."""
-    return {
-        of_split.split: {
-            **survey.counts(of_split.split),
-            "classes": dict(zip(wanted.classes, survey.of_classes(of_split.split, len(wanted.classes)), strict=True)),
-        }
-        for of_split in plan
-    }
-
-
-def index_of(
-    wanted: Wanted, survey: Survey, plan: Sequence[OfSplit], files: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return what the export says of itself."""
-    index: dict[str, Any] = {
-        "tool_version": store.TOOL_VERSION,
-        "made_from": wanted.made_from,
-        "classes": wanted.classes,
-        "splits": counts_of(wanted, survey, plan),
-        "left_out": dict(sorted(survey.left_out.items())),
-    }
-    if wanted.asked.to == "folder":
-        index["label_index_of_folder"] = {label_folder(name): n for n, name in enumerate(wanted.classes)}
-    else:
-        for of_split in plan:
-            counts = of_split.counts
-            index["splits"][of_split.split] |= {"files": len(of_split), "images_per_file": _range(counts)}
-    if wanted.asked.to == "webdataset":
-        for of_split in plan:
-            last = len(of_split) - 1
-            name = f"{of_split.split}-{{000000..{last:06d}}}.tar" if last else f"{of_split.split}-000000.tar"
-            index["splits"][of_split.split]["urls"] = name
-    return {**index, "files": dict(files)}
-
-
-def _range(counts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> list[int]:
-    return [int(counts.min()), int(counts.max())]
 
 
 def images_beside(before: Mapping[str, Any]) -> int:
@@ -263,40 +136,3 @@ def images_beside(before: Mapping[str, Any]) -> int:
     if before.get("made_from", {}).get("asked", {}).get("to") != "folder":
         return 0
     return sum(int(of_split["images"]) for of_split in before["splits"].values())
-
-
-def _report(index: Mapping[str, Any], out: str, lines: Sequence[str]) -> Report:
-    """Return what the command prints: a table of the splits, and what a user should know."""
-    splits = index["splits"]
-    head = ["split", "images", "films", "patients", *index["classes"]]
-    dealt_out = any("files" in of_split for of_split in splits.values())
-    rows = [[*head, *(["files", "images each"] if dealt_out else [])]]
-    for name, found in splits.items():
-        numbers = [found["images"], found["films"], found["patients"], *found["classes"].values()]
-        cells = [name, *(text.count(number) for number in numbers)]
-        if dealt_out:
-            low, high = found["images_per_file"]
-            cells += [text.count(found["files"]), text.count(low) if low == high else f"{low:,} to {high:,}"]
-        rows.append(cells)
-    return Report(
-        done=sum(found["images"] for found in splits.values()),
-        unit="images",
-        set_aside=index["left_out"],
-        lines=[*text.aligned(rows), *_absent(index), *lines],
-        written=(f"{out}/{published.INDEX}",),
-    )
-
-
-def _absent(index: Mapping[str, Any]) -> list[str]:
-    """Return a line for each split that lacks a class."""
-    found = []
-    for split, of_split in index["splits"].items():
-        absent = [name for name, images in of_split["classes"].items() if not images]
-        if absent:
-            hint = "; ImageFolder(..., allow_empty=True) keeps the classes' numbers" if _is_folder(index) else ""
-            found.append(f"{split} holds no image of {', '.join(absent[:10])}{' ...' if absent[10:] else ''}{hint}")
-    return found
-
-
-def _is_folder(index: Mapping[str, Any]) -> bool:
-    return "label_index_of_folder" in index

@@ -18,7 +18,7 @@ from manifests.shards import IMAGE, rows_per_group
 from manifests.store import file_sha256, flush
 from stages.contract import Machine, Made
 from stages.exporting.dealing import OfSplit
-from stages.exporting.origin import Origin, Part, images_of, order_keys, rows_of
+from stages.exporting.origin import Origin, Part, images_of, in_columns_of, order_keys, rows_of
 from stages.exporting.published import naming
 from stages.exporting.survey import Survey
 from stages.memory import give_back
@@ -98,15 +98,10 @@ def write_one(job: FileJob, *, folder: Path, schema: pa.Schema, seed: int) -> di
 
 
 def columns_of(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return rows in the columns of the files, but for the images; a column that a row does not have is null."""
-    columns = {LABEL.name: rows.column("label_index")}
-    for field in schema:
-        if field.name not in (IMAGE.name, LABEL.name):
-            known = field.name in rows.column_names
-            columns[field.name] = rows.column(field.name) if known else pa.nulls(len(rows), field.type)
-    fields = [field for field in schema if field.name != IMAGE.name]
-    arrays = [columns[field.name].cast(field.type) for field in fields]
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    """Return rows in the columns of the files, but for the images; the label is the class's index there."""
+    at = rows.schema.get_field_index(LABEL.name)
+    labelled = rows.set_column(at, LABEL.name, rows.column("label_index"))
+    return in_columns_of(pa.schema([field for field in schema if field.name != IMAGE.name]), labelled)
 
 
 def _write(path: Path, table: pa.Table, images: Sequence[bytes], schema: pa.Schema) -> None:

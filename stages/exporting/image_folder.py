@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from manifests.store import file_sha256
 from stages.contract import Machine
-from stages.exporting.origin import Origin, Part, images_of, rows_of
+from stages.exporting.origin import Origin, Part, images_of, in_columns_of, rows_of
 from stages.exporting.published import naming
 from stages.exporting.survey import Survey
 from stages.folder import label_folder
@@ -26,7 +26,7 @@ ROWS = "manifest.parquet"
 ROWS_CSV = "manifest.csv"
 ELSEWHERE = ("shard", "index")  # columns that say where an image lies in the set, not here
 FORMULA_STARTS = r"^[=+\-@\t\r]"  # what spreadsheets take for a formula
-MAY_BEGIN_SO = ("label", "group_id")
+MAY_BEGIN_SO = ("label", "group_id")  # columns whose texts are the user's own
 
 
 def schema_of(origins: Sequence[Origin]) -> pa.Schema:
@@ -46,7 +46,11 @@ def folders_of(splits: Iterable[str], classes: Sequence[str]) -> list[str]:
 
 
 def write_one(job: tuple[Part, int], *, folder: Path) -> pa.Table:
-    """Write the images of a part, which are so many, and return their rows.
+    """Write the images of a part and return their rows.
+
+    Args:
+        job: the part, and how many images it has, by which the job is weighed.
+        folder: of the export.
 
     Raises:
         StageError: where an image is not what its row says.
@@ -76,6 +80,7 @@ def whole_one(part: Part, *, folder: Path) -> bool:
 
 
 def _is(path: Path, size: int, sha256: str) -> bool:
+    """Return whether a file is there and has these bytes."""
     try:
         return path.stat().st_size == size and file_sha256(path) == sha256
     except OSError:
@@ -117,12 +122,7 @@ def rows_beside(folder: Path, schema: pa.Schema) -> Iterator[Any]:
     ):
 
         def append(rows: pa.Table) -> None:
-            known = rows.column_names
-            columns = [
-                rows.column(field.name).cast(field.type) if field.name in known else pa.nulls(len(rows), field.type)
-                for field in schema
-            ]
-            table = pa.Table.from_arrays(columns, schema=schema)
+            table = in_columns_of(schema, rows)
             parquet.write_table(table)
             text.write_table(harmless(table))
 

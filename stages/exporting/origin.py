@@ -25,6 +25,7 @@ from stages.folder import refuse_stale
 Of = Literal["augmented", "normalized", "both"]
 SCHEMAS: Mapping[str, Schema[Any]] = {"augmented": AUGMENTED, "normalized": NORMALIZED}
 MANIFESTS: Mapping[str, str] = {"augmented": paths.AUGMENTED_MANIFEST, "normalized": paths.NORMALIZED_MANIFEST}
+STAGES: Mapping[str, str] = {"augmented": "augment", "normalized": "normalize"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,16 @@ def rows_of(part: Part) -> tuple[pa.Table, dict[str, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """An image that goes out: where it lies, and what its bytes must be."""
+class Outgoing:
+    """An image that goes out: where it lies, and what its bytes must be.
+
+    Attributes:
+        path: in the folder layout, or what it would be there.
+        shard: the file that holds it; None in the folder layout.
+        index: its row in the shard.
+        sha256: of its bytes.
+        number: of its row among those that were asked for.
+    """
 
     path: str
     shard: str | None
@@ -129,8 +138,8 @@ def images_of(part: Part, rows: pa.Table) -> Iterator[tuple[int, bytes]]:
         StageError: where an image's bytes are not those of its row.
     """
     columns = (rows.column(name).to_pylist() for name in ("path", "shard", "index", "sha256"))
-    wanted = [Wanted(*each) for each in zip(*columns, range(len(rows)), strict=True)]
-    for image, data in part.origin.folder.read_images(wanted):
+    outgoing = [Outgoing(*each) for each in zip(*columns, range(len(rows)), strict=True)]
+    for image, data in part.origin.folder.read_images(outgoing):
         if (found := hashlib.sha256(data).hexdigest()) != image.sha256:
             raise StageError(
                 f"{where_of(part, image.path)}: image {image.path} has the sha256 {found[:12]}; expected "
@@ -157,7 +166,8 @@ def require_sealed(part: Part) -> None:
     try:
         sealed = seal.examine(path)
     except OSError as error:
-        raise StageError(f"{path}: cannot be read ({error.strerror}); run {_stage(part)} again") from error
+        stage = STAGES[part.origin.name]
+        raise StageError(f"{path}: cannot be read ({error.strerror or error}); run {stage} again") from error
     if not sealed.whole or sealed.found != part.seal:
         raise StageError(
             f"{path}: its bytes are not those that the manifest knows: seal {sealed.found[:12]}; expected "
@@ -165,8 +175,13 @@ def require_sealed(part: Part) -> None:
         )
 
 
-def _stage(part: Part) -> str:
-    return {"augmented": "augment", "normalized": "normalize"}[part.origin.name]
+def in_columns_of(schema: pa.Schema, rows: pa.Table) -> pa.Table:
+    """Return rows in the columns of a schema: one that they do not have is null."""
+    columns = [
+        rows.column(field.name).cast(field.type) if field.name in rows.column_names else pa.nulls(len(rows), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def names_of(rows: pa.Table) -> list[str]:

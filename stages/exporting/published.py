@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ def refuse_edited(folder: Path, index: Mapping[str, Any], images: int) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
+    """Return every file under a folder, however deep."""
     return (Path(under, name) for under, _, names in os.walk(folder) for name in names)
 
 
@@ -158,6 +159,11 @@ def write_index(folder: Path, index: Mapping[str, Any]) -> None:
 def require_room(folder: Path, needed: int, files: int) -> None:
     """Refuse to begin where the disk has too little room.
 
+    Args:
+        folder: that will be written.
+        needed: bytes of the images.
+        files: how many of them become files of their own.
+
     Raises:
         StageError: saying what is needed and what is there.
     """
@@ -169,8 +175,3 @@ def require_room(folder: Path, needed: int, files: int) -> None:
             f"{folder}: needs {wanted / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; make room, choose a --split, or "
             "name another disk by --out"
         )
-
-
-def total_bytes(files: Iterable[Mapping[str, Any]]) -> int:
-    """Return how many bytes the files have, as an index tells of them."""
-    return sum(int(told["bytes"]) for told in files)

@@ -114,5 +114,6 @@ def _starts(film_ids: pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 def _hashes(names: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """Return a number for each name, equal for the same name."""
     of_each = {name: hashlib.blake2b(str(name).encode(), digest_size=8).digest() for name in set(names.to_pylist())}
     return np.frombuffer(b"".join(of_each[name] for name in names.to_pylist()), "<u8")

@@ -56,7 +56,13 @@ Source = Callable[[int], IO[bytes]]  # opens a member by its place
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpacked:
-    """What came of an archive: the files, by path; how many were there twice; what was left out, by name."""
+    """What came of an archive.
+
+    Attributes:
+        files: that were written, by their paths under the folder, sorted.
+        twice: how many were in the archive twice, byte for byte.
+        left_out: names of those that are no pictures.
+    """
 
     files: Sequence[str]
     twice: int
@@ -65,6 +71,11 @@ class Unpacked:
 
 def unpack(archive: Path, folder: Path, *, advance: Callable[[int], None]) -> Unpacked:
     """Write an archive's pictures under a new folder, nothing else and nothing elsewhere.
+
+    Args:
+        archive: zip, tar or tar.gz.
+        folder: that is made.
+        advance: is told of KB written.
 
     Raises:
         StageError: where the archive is none, is damaged, holds what would lie outside the folder, a link, or more
@@ -118,6 +129,11 @@ def _placed(members: Sequence[Member], archive: Path) -> Placed:
 
 
 def _refuse_what_harms(members: Sequence[Member], archive: Path) -> None:
+    """Refuse names that lead out of the folder, links and devices, and very many entries.
+
+    Raises:
+        StageError: naming the first.
+    """
     if len(members) > MOST_MEMBERS:
         raise StageError(f"{archive}: holds {len(members):,} entries; expected {MOST_MEMBERS:,} at most")
     for member in members:
@@ -132,6 +148,12 @@ def _refuse_what_harms(members: Sequence[Member], archive: Path) -> None:
 
 
 def _refuse_too_much(members: Sequence[Member], archive: Path, folder: Path) -> None:
+    """Refuse pictures that unpack to more than films would, or than the disk has room for.
+
+    Raises:
+        StageError: where the archive is to blame.
+        OSError: where the disk is.
+    """
     total, packed = sum(member.size for member in members), archive.stat().st_size
     if total > packed * MOST_TIMES_LARGER + SPARE_BYTES:
         raise StageError(
@@ -170,19 +192,25 @@ def _write(
 
 
 def _copy(source: IO[bytes], path: Path, member: Member) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a member to a path, no byte more than it says it has.
+
+    Raises:
+        StageError: where another file lies there.
+        EOFError: where it has more bytes or fewer than it says.
+    """
     size = 0
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             while block := source.read(BLOCK):
                 size += len(block)
                 if size > member.size:
                     break
                 file.write(block)
-    except FileExistsError as error:  # a disk that takes a.jpeg and A.JPEG for one
+    except (FileExistsError, NotADirectoryError) as error:  # a.jpeg and A.JPEG are one file on some disks
         raise StageError(f"{member.name!r} would lie where another file lies: {path.name}") from error
     if size != member.size:
-        raise EOFError(f"{member.name!r} has {size:,} bytes or more, and says {member.size:,}")
+        raise EOFError(f"{member.name!r} does not have the {member.size:,} bytes that the archive says")
 
 
 def _refuse_another(source: IO[bytes], path: Path, member: Member) -> None:

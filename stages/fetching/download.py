@@ -195,6 +195,18 @@ def _fetch_rest(url: str, part: _Part, track: Track, told: list[str]) -> None:
 
 @contextmanager
 def _opened(url: str, start: int, *, begun: bool) -> Iterator[http.client.HTTPResponse]:
+    """Yield the server's answer to a request for a file from a byte on.
+
+    Args:
+        url: the file's.
+        start: the first byte that is wanted.
+        begun: whether a part has come before: the network was there then, and may come back.
+
+    Raises:
+        _DroppedError: where another try may go better.
+        _StaleError: where the file has fewer bytes than have come.
+        StageError: where no try will.
+    """
     request = urllib.request.Request(url, headers={"User-Agent": f"cxr-pipeline/{store.TOOL_VERSION}"})  # noqa: S310 - `fetch` lets http and https through
     if start:
         request.add_header("Range", f"bytes={start}-")
@@ -241,6 +253,11 @@ def _version(url: str, response: http.client.HTTPResponse, start: int) -> Versio
 
 
 def _refuse_too_little_room(part: _Part, version: Version) -> None:
+    """Refuse to go on where the disk has no room for what is missing.
+
+    Raises:
+        StageError: saying how much is missing.
+    """
     missing = (version.size or 0) - part.size
     free = disk_usage(part.path.parent).free
     if missing > free:
@@ -251,6 +268,12 @@ def _refuse_too_little_room(part: _Part, version: Version) -> None:
 
 
 def _append(response: http.client.HTTPResponse, part: _Part, size: int | None, advance: Callable[[int], None]) -> None:
+    """Append what a response brings to the part, and tell of it in KB.
+
+    Raises:
+        _DroppedError: where the connection ends before the file does.
+    """
+    had = part.size
     with part.path.open("ab") as file:
         while True:
             try:
@@ -260,6 +283,7 @@ def _append(response: http.client.HTTPResponse, part: _Part, size: int | None, a
             if not block:
                 break
             file.write(block)
-            advance(round(len(block) / KB))
+            advance(round((had + len(block)) / KB) - round(had / KB))  # as many in all as the file has
+            had += len(block)
     if size is not None and part.size != size:
         raise _DroppedError(f"the connection ended after {part.size:,} of {size:,} bytes")

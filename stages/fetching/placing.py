@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, takewhile
 from pathlib import PurePosixPath
-from typing import get_args
 
-from manifests.rows import DeliveredSplit
 from stages.films.decode import EXTENSIONS
+from stages.named import SPLIT_FOLDERS
 
 DICOM = (".dcm", ".dicom")
 PICTURES = {*DICOM, *chain.from_iterable(EXTENSIONS.values())}  # by name: what the bytes are is the audit's affair
-SPLITS = get_args(DeliveredSplit)
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where each picture shall lie, by its name in the archive, and the names that are left out."""
+    """What becomes of an archive's files.
+
+    Attributes:
+        where: the path at which each picture shall lie, by its name in the archive.
+        left_out: names of the files that are no pictures.
+    """
 
     where: Mapping[str, str]
     left_out: Sequence[str]
@@ -46,6 +49,6 @@ def _is_picture(path: PurePosixPath) -> bool:
 
 
 def _below_split(path: PurePosixPath) -> str:
-    """Return `split/class/.../name`, or nothing where no folder is named as a delivered split with a class below."""
-    at = next((place for place, part in enumerate(path.parts[:-2]) if part in SPLITS), None)
+    """Return `split/class/.../name`, or nothing where no folder is named as the audit knows delivered splits."""
+    at = next((place for place, part in enumerate(path.parts[:-2]) if part.lower() in SPLIT_FOLDERS), None)
     return "" if at is None else "/".join(path.parts[at:])

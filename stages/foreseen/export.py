@@ -8,7 +8,8 @@ from typing import Any
 from stages.contract import Machine, ParamsError, Root
 from stages.export import ExportParams, asked_of, out_of
 from stages.exporting import published
-from stages.exporting.data_set import To, images_beside, looked_up, stands, surveyed
+from stages.exporting.data_set import images_beside, stands, surveyed
+from stages.exporting.wanted import To, looked_up
 from stages.foreseen.amounts import Amount, Foreseen, Verb, room
 
 BESIDE: Mapping[To, str] = {

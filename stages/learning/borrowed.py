@@ -66,12 +66,12 @@ def blank(name: str, frame: Frame, classes: int) -> nn.Module:
 
 
 def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
-    """Return the convolution that sees the film, and where it is."""
+    """Return where the convolution is that sees the film, and the convolution."""
     return next((place, layer) for place, layer in network.named_modules() if isinstance(layer, nn.Conv2d))
 
 
 def last_layer(network: nn.Module) -> str:
-    """Return where the layer is that gives a number per class."""
+    """Return where the layer is that gives a number per class: the last one with weights, in torchvision as in ours."""
     places: list[str] = [at for at, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     return places[-1]
 
@@ -95,6 +95,7 @@ class _WithoutMemory(TorchFunctionMode):
 
 
 def _in_three_channels(name: str, frame: Frame, classes: int) -> nn.Module:
+    """Return the network as torchvision builds it, with its own first weights."""
     from torchvision import models  # noqa: PLC0415 - as above
 
     own = name.removeprefix(PREFIX)
@@ -152,7 +153,15 @@ def _require_room(name: str, network: nn.Module, frame: Frame) -> None:
         with torch.inference_mode():
             network.eval()(torch.empty(1, 1, frame.height, frame.width, device="meta"))
     except (RuntimeError, ValueError, AssertionError) as error:
-        size = f"{frame.height}x{frame.width}"
-        raise StageError(f"network {name}: a frame of {size} is too small for its layers ({error})") from error
+        raise too_small(name, frame, error) from error
     finally:
         network.train(training)
+
+
+def too_small(name: str, frame: Frame, error: Exception) -> StageError:
+    """Return the error for a frame of which torch says that nothing is left on the way."""
+    size = f"{frame.height}x{frame.width}"
+    return StageError(
+        f"network {name}: a frame of {size} is too small for its layers ({error}); set normalize's height and width to "
+        "more, or take another network (`cxr-pipeline networks`)"
+    )

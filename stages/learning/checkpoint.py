@@ -100,11 +100,17 @@ def load(path: AnyPath, device: torch.device) -> Checkpoint:
 
 
 def _assembled(metadata: Mapping[str, str], weights: Mapping[str, torch.Tensor], device: torch.device) -> Checkpoint:
-    """Return the checkpoint that a file's metadata and weights describe."""
+    """Return the checkpoint that a file's metadata and weights describe.
+
+    Raises:
+        KeyError: where the metadata lacks something.
+        ValueError: where it makes no sense; so do the other errors that `load` catches.
+    """
     own = ("network", "classes", "height", "width", "mean", "std")
     name, classes, height, width, mean, std = (metadata[key] for key in own)
-    names = tuple(json.loads(classes))
-    if not all(isinstance(known, str) for known in names) or not math.isfinite(float(mean)) or not float(std) > 0:
+    names = json.loads(classes)
+    are_classes = isinstance(names, list) and all(isinstance(known, str) for known in names)
+    if not (are_classes and math.isfinite(float(mean)) and 0 < float(std) < math.inf):
         raise ValueError(f"classes {classes[:80]}, mean {mean[:20]} and standard deviation {std[:20]} make no sense")
     frame = Frame(height=int(height), width=int(width))
     if not (0 < frame.height <= LARGEST_SIDE and 0 < frame.width <= LARGEST_SIDE):
@@ -113,10 +119,11 @@ def _assembled(metadata: Mapping[str, str], weights: Mapping[str, torch.Tensor],
     put(network, weights, assign=True)
     return Checkpoint(
         network_name=name,
-        classes=names,
+        classes=tuple(names),
         frame=frame,
         mean=float(mean),
         std=float(std),
         network=network.to(device).eval(),
-        facts={key: value for key, value in metadata.items() if key not in own},
+        # in an order of its own: safetensors gives metadata in the random one of a hash map, and pages show the facts
+        facts={key: metadata[key] for key in sorted(metadata) if key not in own},
     )

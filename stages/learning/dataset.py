@@ -51,7 +51,7 @@ class Films:
         frame: of every image.
         labels: index of each image's class.
         groups: the patient of each image.
-        films: number of each image's film, from 0: copies of one film have the same.
+        films: a number for each image, from 0, the same for the copies of one film.
     """
 
     def __init__(self, root: Path | str, *, of: Of, split: Split, transform: Transform | None) -> None:
@@ -164,7 +164,8 @@ class FilmDataset(Films, Dataset[tuple[Any, int]]):
         return self._item(place, self.own_shelf().image(place), number)
 
     def __getitems__(self, numbers: list[int]) -> list[tuple[Any, int]]:
-        """Return a batch: what lies together is read together, as DataLoader asks for it."""
+        """Return a batch, as DataLoader asks for it: what lies together is read together."""
+        numbers = [range(len(self))[number] for number in numbers]  # as for one image: the last is -1
         places = self._stored.places(np.asarray(numbers, np.int64))
         shelf = self.own_shelf()
         order = sorted(range(len(places)), key=lambda at: (places[at].shard or "", places[at].index or 0))

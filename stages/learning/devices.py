@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 from stages.contract import StageError
+from stages.memory import peak_bytes
 
 
 def device_for(asked: str, *, local_rank: int = 0) -> torch.device:
@@ -58,17 +57,12 @@ def build(device: torch.device) -> str:
 
 
 def peak_memory_mb() -> float:
-    """Return the most memory that this process held, MiB.
-
-    By the kernel's own count where there is one (proc(5), VmHWM): that of getrusage begins with what the process
-    that started this one held.
-    """
-    with suppress(OSError):
-        told = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
-        if told:
-            return round(int(told[1]) / 1024, 1)
-    unit = 1024 if platform.system() == "Darwin" else 1  # macOS counts bytes, Linux KiB
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit / 1024, 1)
+    """Return the most memory that this process held, MiB."""
+    peak = peak_bytes()
+    if peak is None:
+        unit = 1 if platform.system() == "Darwin" else 1024  # bytes in macOS's count, elsewhere KiB
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return round(peak / 2**20, 1)
 
 
 def ready(network: nn.Module, device: torch.device, *, compiled: bool) -> nn.Module:

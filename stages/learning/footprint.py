@@ -40,10 +40,8 @@ class Footprint:
         gradients: of the parameters.
         optimizer: what it remembers of each parameter.
         activations: kept from the forward pass for the backward pass.
-        working: the most that is held beside all these at once: the batch itself, results on their way.
-        kept: on the CPU, what the C library keeps of blocks that were let go (glibc; an allowance, measured).
         moments: a line for each moment of the step that can be the one with the most bytes.
-        kept_of: the line of the activations, if `kept` is counted.
+        kept_of: the line of the activations, of which the C library may keep as much (`kept`); 0 where it keeps none.
     """
 
     batch_size: int
@@ -51,8 +49,6 @@ class Footprint:
     gradients: int
     optimizer: int
     activations: int
-    working: int
-    kept: int
     moments: tuple[Line, ...]
     kept_of: Line
 
@@ -61,11 +57,20 @@ class Footprint:
         """The most bytes that a step holds at once."""
         return self.total_at(self.batch_size)
 
+    @property
+    def kept(self) -> int:
+        """On the CPU, what the C library keeps of blocks that were let go (glibc; an allowance, measured)."""
+        return self._kept_at(self.batch_size)
+
+    @property
+    def working(self) -> int:
+        """The most that is held beside weights and all else at once: the batch itself, results on their way."""
+        others = self.weights + self.gradients + self.optimizer + self.activations
+        return max(0, self.total - self.kept - others)
+
     def total_at(self, batch_size: int) -> int:
         """Return the most bytes that a step of another batch size holds at once."""
-        return max(_at(moment, batch_size) for moment in self.moments) + min(
-            KEPT_ON_HOST, _at(self.kept_of, batch_size)
-        )
+        return max(_at(moment, batch_size) for moment in self.moments) + self._kept_at(batch_size)
 
     def largest_batch(self, free_bytes: int) -> int:
         """Return the most images of a step that fits into so many bytes; 0 where a single one does not."""
@@ -74,6 +79,9 @@ class Footprint:
             middle = (fits + too_many) // 2
             fits, too_many = (middle, too_many) if self.total_at(middle) <= free_bytes else (fits, middle)
         return fits
+
+    def _kept_at(self, batch_size: int) -> int:
+        return min(KEPT_ON_HOST, _at(self.kept_of, batch_size))
 
 
 def footprint(
@@ -97,25 +105,18 @@ def footprint(
         averaged: whether a moving average of the weights is kept as well.
         device: `cpu` or `cuda`: what is kept of freed blocks differs.
     """
-    every, kept_back = _lines([_step(network, frame, few, optimizer, momentum) for few in FEW])
+    moments, kept_back = _lines([_step(network, frame, few, optimizer, momentum) for few in FEW])
     weights = _bytes(network.parameters()) + _bytes(network.buffers())
     gradients = _bytes(weight for weight in network.parameters() if weight.requires_grad)
-    remembered = gradients * (2 if optimizer == "adamw" else int(momentum > 0))
-    beside = weights if averaged else 0
-    moments = _highest([(fixed + beside, each) for fixed, each in every])
-    activations = _at(kept_back, batch_size)
-    kept_of = kept_back if device == "cpu" else (0, 0)
-    peak = max(_at(moment, batch_size) for moment in moments)
+    average = weights if averaged else 0
     return Footprint(
         batch_size=batch_size,
-        weights=weights + beside,
+        weights=weights + average,
         gradients=gradients,
-        optimizer=remembered,
-        activations=activations,
-        working=max(0, peak - weights - beside - gradients - remembered - activations),
-        kept=min(KEPT_ON_HOST, _at(kept_of, batch_size)),
-        moments=moments,
-        kept_of=kept_of,
+        optimizer=gradients * (2 if optimizer == "adamw" else int(momentum > 0)),
+        activations=_at(kept_back, batch_size),
+        moments=_highest([(fixed + average, each) for fixed, each in moments]),
+        kept_of=kept_back if device == "cpu" else (0, 0),
     )
 
 
@@ -131,7 +132,12 @@ def forward_flops(network: nn.Module, frame: Frame) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Bytes held after each tensor that a step made, and bytes kept for its backward pass."""
+    """What a step holds.
+
+    Attributes:
+        held: bytes after each tensor that it made, in their order.
+        kept_back: bytes that are kept for the backward pass.
+    """
 
     held: Sequence[int]
     kept_back: int
@@ -221,6 +227,7 @@ def _lines(steps: Sequence[_Step]) -> tuple[list[Line], Line]:
 
 
 def _line(few: int, more: int) -> Line:
+    """Return the line through the bytes of the two steps."""
     each = (more - few) // (FEW[1] - FEW[0])
     return few - each * FEW[0], each
 

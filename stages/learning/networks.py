@@ -179,10 +179,13 @@ def _with_perceptron(name: str, convolutions: nn.Module, frame: Frame, widths: t
 
 
 def _flattened(name: str, convolutions: nn.Module, frame: Frame) -> int:
-    """Return how many features the convolutions make of one image of the frame."""
+    """Return how many features the convolutions make of one image of the frame.
+
+    Raises:
+        StageError: where nothing of the image is left.
+    """
     image = torch.empty(1, 1, frame.height, frame.width, device="meta")
     try:
         return int(copy.deepcopy(convolutions).to("meta")(image).numel())
     except RuntimeError as error:
-        size = f"{frame.height}x{frame.width}"
-        raise StageError(f"network {name}: a frame of {size} is too small for its layers ({error})") from error
+        raise borrowed.too_small(name, frame, error) from error

@@ -9,7 +9,7 @@ from torch import distributed, nn
 
 
 def synchronised(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network with every batch norm taking its statistics over all processes."""
+    """Return the network, itself changed, with every batch norm taking its statistics over all processes."""
     if device.type == "cuda":
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return converted
@@ -60,7 +60,7 @@ class GatheredBatchNorm(nn.BatchNorm2d):
 
 
 class _Sum(torch.autograd.Function):
-    """The sums over all processes; each process's gradient is the sum of what all ask for."""
+    """The sums over all processes, which autograd can follow: each process's gradient is the sum of all theirs."""
 
     @staticmethod
     def forward(_context: Any, values: torch.Tensor) -> torch.Tensor:
@@ -72,6 +72,7 @@ class _Sum(torch.autograd.Function):
 
 
 def _added(values: torch.Tensor) -> torch.Tensor:
+    """Return the sums over all processes; autograd does not follow."""
     total = values.clone()
     distributed.all_reduce(total)
     return total

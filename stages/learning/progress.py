@@ -95,8 +95,8 @@ class Keeper:
             **_named("best", progress.best),
             **_named("optimizer", _flat(optimizer)),
         }
-        told = {name: value for name, value in asdict(progress).items() if name != "best"}
-        metadata = {"run": json.dumps(dict(self.run)), "progress": json.dumps(told), "sha256": _digest(tensors)}
+        told = json.dumps({name: value for name, value in asdict(progress).items() if name != "best"})
+        metadata = {"run": json.dumps(dict(self.run)), "progress": told, "sha256": _digest(tensors, told)}
         with written_aside(self.path) as aside:
             save_file(tensors, aside, metadata)
 
@@ -111,14 +111,14 @@ class Keeper:
         try:
             with safe_open(at_hand(self.path), framework="pt") as file:
                 metadata = file.metadata() or {}
-                run = json.loads(metadata["run"])
+                run = dict(json.loads(metadata["run"]))
                 if differing := sorted(name for name in {*run, *self.run} if run.get(name) != self.run.get(name)):
                     raise StageError(f"it was saved under another {', '.join(differing)}")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not iterable itself
-            if _digest(tensors) != metadata["sha256"]:
+            if _digest(tensors, metadata["progress"]) != metadata["sha256"]:
                 raise StageError("its bytes are not those that were saved")
             return Found(tensors, json.loads(metadata["progress"]))
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise StageError(f"it cannot be read ({error})") from error
 
     def forget(self) -> None:
@@ -128,7 +128,12 @@ class Keeper:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A state that was saved."""
+    """A state that was saved.
+
+    Attributes:
+        tensors: of network, average, best epoch and optimiser, each name beginning with `part/`.
+        told: the fields of `Progress`, but for the best weights, as JSON has them.
+    """
 
     tensors: Tensors
     told: Mapping[str, Any]
@@ -145,11 +150,9 @@ class Found:
         return Progress(**told, epochs=epochs, steps=steps, best=self._of("best"))
 
     def _of(self, part: str) -> dict[str, torch.Tensor]:
-        return {
-            name.removeprefix(f"{part}/"): values
-            for name, values in self.tensors.items()
-            if name.startswith(f"{part}/")
-        }
+        """Return a part's tensors by the names that `_named` got."""
+        begins = f"{part}/"
+        return {name.removeprefix(begins): values for name, values in self.tensors.items() if name.startswith(begins)}
 
 
 def _named(part: str, tensors: Tensors) -> dict[str, torch.Tensor]:
@@ -163,6 +166,7 @@ def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
 
 
 def _restore(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
+    """Give an optimiser the state that `_flat` took from it."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for name, values in tensors.items():
@@ -174,9 +178,9 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: Tensors) -> None:
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _digest(tensors: Tensors) -> str:
-    """Return a sha256 over all tensors, their names, and where each ends."""
-    whole = hashlib.sha256()
+def _digest(tensors: Tensors, told: str) -> str:
+    """Return a sha256 over a text and all tensors, their names, and where each ends."""
+    whole = hashlib.sha256(f"{told}\n".encode())
     for name in sorted(tensors):
         values = tensors[name]
         whole.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())

@@ -9,7 +9,7 @@ import torch
 from stages.contract import StageError, Track
 from stages.films.frame import Frame
 from stages.learning.batches import resident
-from stages.learning.room import at_hand
+from stages.learning.room import free_on
 from stages.learning.source import Resident, Source
 from stages.learning.streamed import Streamed
 from stages.stored import StoredImages
@@ -24,7 +24,7 @@ def choose(asked: str, needed: int, device: torch.device) -> Residence:
     Raises:
         StageError: where they are asked into memory that has no room for them.
     """
-    room = {"device": at_hand(device).free, "host": at_hand(torch.device("cpu")).free}
+    room = {"device": free_on(device).free, "host": free_on(torch.device("cpu")).free}
     if asked in room and needed > room[asked]:
         raise StageError(
             f"residence {asked}: the images need {needed / 1e9:.1f} GB as grey levels, and {room[asked] / 1e9:.1f} GB "

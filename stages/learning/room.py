@@ -26,7 +26,7 @@ class Room:
     what: str
 
 
-def at_hand(device: torch.device) -> Room:
+def free_on(device: torch.device) -> Room:
     """Return the memory that is free now on the device: on the CPU the host's, or less where a cgroup allows less."""
     if device.type == "cuda":
         return Room(int(torch.cuda.mem_get_info(device)[0]), torch.cuda.get_device_name(device))

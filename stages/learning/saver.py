@@ -44,13 +44,14 @@ class Saver:
 
 @contextmanager
 def held_back(first: Callable[[], None]) -> Iterator[Callable[[], None]]:
-    """Hold signals that end the run back until the function that this yields is called, between two updates.
+    """Hold signals that end the run back until the function that this yields is called, or the context ends well.
 
-    In the middle of an update the weights are neither the old ones nor the new. Whoever set the signals' handlers
-    is called next, so that a run ends as it would have ended.
+    To be called between two updates: in the middle of one the weights are neither the old ones nor the new. Whoever
+    set the signal's handler is called then, so that a run ends as it would have ended; later signals are held back
+    no more.
 
     Args:
-        first: done before the run ends.
+        first: done before the handler is called.
     """
     if threading.current_thread() is not threading.main_thread():  # Python hears signals in the main thread alone
         yield lambda: None
@@ -63,6 +64,7 @@ def held_back(first: Callable[[], None]) -> Iterator[Callable[[], None]]:
         if heard:
             number, frame = heard[0]
             handler = heeded[signal.Signals(number)]
+            heard.clear()  # a handler may return, and the run go on
             restore()
             first()
             handler(number, frame)
@@ -75,5 +77,6 @@ def held_back(first: Callable[[], None]) -> Iterator[Callable[[], None]]:
         signal.signal(each, lambda number, frame: heard.append((number, frame)))
     try:
         yield let_go
+        let_go()  # of what was heard after the last call
     finally:
         restore()

@@ -59,6 +59,7 @@ class Streamed:
     def _decoding(
         self, images: list[tuple[Place, bytes]], pool: ThreadPoolExecutor
     ) -> tuple[list[Future[None]], torch.Tensor]:
+        """Return the tensor into which threads decode a batch, uint8 (images, height, width), and what they work on."""
         shape = (len(images), self.frame.height, self.frame.width)
         grey = torch.empty(shape, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
         levels = grey.numpy()
@@ -69,6 +70,7 @@ class Streamed:
         return [pool.submit(put, position, *image) for position, image in enumerate(images)], grey
 
     def _done(self, places: Places, futures: list[Future[None]], grey: torch.Tensor) -> Batch:
+        """Return a batch once all of it is decoded."""
         for future in futures:
             future.result()
         return grey, self.labels[torch.from_numpy(places)]

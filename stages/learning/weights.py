@@ -30,17 +30,17 @@ SHOWN = 3  # names that an error tells
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A network that begins with the weights of a file.
+    """A network with its first weights.
 
     Attributes:
         network: with its weights.
-        sha256: of the file.
+        sha256: of the file that they are from; empty where they were drawn.
         remarks: what of the file was not taken as it is; a sentence each.
     """
 
     network: nn.Module
-    sha256: str
-    remarks: tuple[str, ...]
+    sha256: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def from_file(name: str, frame: Frame, classes: int, *, how: Initialisation, seed: int, file: AnyPath) -> Started:
@@ -99,7 +99,9 @@ def _read(file: AnyPath) -> dict[str, torch.Tensor]:
         raise _no_state_dict(file, str(error)) from error
     except pickle.UnpicklingError as error:
         raise _no_state_dict(file, "it holds more than tensors, which would run code") from error
-    if not isinstance(found, Mapping) or not all(isinstance(held, torch.Tensor) for held in found.values()):
+    if not isinstance(found, Mapping) or not all(
+        isinstance(name, str) and isinstance(held, torch.Tensor) for name, held in found.items()
+    ):
         raise _no_state_dict(file, f"it holds a {type(found).__name__}{_some_keys(found)}")
     return dict(found)
 
@@ -116,7 +118,7 @@ def _some_keys(found: object) -> str:
 
 
 def _adapted(found: State, network: nn.Module, file: AnyPath) -> tuple[dict[str, torch.Tensor], tuple[str, ...]]:
-    """Return the file's weights as this network names and shapes them, and what was done to them."""
+    """Return the file's weights as this network names and shapes them, and a sentence for each thing done to them."""
     own, remarks = network.state_dict(), []
     taken = {OLD_DENSENET.sub(r"\1\2", name): held for name, held in found.items() if not AUXILIARY.match(name)}
     if len(taken) < len(found):
@@ -127,7 +129,7 @@ def _adapted(found: State, network: nn.Module, file: AnyPath) -> tuple[dict[str,
         remarks.append(f"{file.name}: the three channels of {first} are summed, for grey films")
     last = last_layer(network)
     weight = taken.get(f"{last}.weight")
-    if weight is not None and len(weight) != len(own[f"{last}.weight"]):
+    if weight is not None and weight.ndim and len(weight) != len(own[f"{last}.weight"]):
         taken = {name: held for name, held in taken.items() if name not in (f"{last}.weight", f"{last}.bias")}
         remarks.append(
             f"{file.name}: answers {len(weight)} classes, not {len(own[f'{last}.weight'])}; {last} is drawn anew"

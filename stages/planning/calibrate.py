@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import yaml
 
 from manifests import store
@@ -27,14 +25,15 @@ from stages.audit import AuditParams
 from stages.auditing.examine import AuditJob, audit_job
 from stages.augment_params import AugmentParams
 from stages.columns import ok_rows
-from stages.contract import Machine, Params
+from stages.contract import Machine, Params, StageError
 from stages.drawn import AUGMENTED
 from stages.normalize import NormalizeParams
 from stages.planning import forecast
 from stages.planning.clock import Clocked
 from stages.planning.commands import watched
 from stages.planning.forecast import Size
-from stages.planning.rates import STAGES, Rates, StageRates
+from stages.planning.ran import Ran, after_looking_s, rates_of
+from stages.planning.rates import STAGES, Rates
 from stages.planning.sample import Sample, part_of
 from stages.planning.tables import Tables, clocked
 from stages.split import SplitParams
@@ -46,12 +45,6 @@ RUNS: Mapping[str, Callable[..., Any]] = {
     "normalize": normalize.run,
     "augment": augment.run,
     "verify": verify.run,
-}
-ROW_BYTES = {
-    "audit_row_bytes": paths.AUDIT,
-    "split_row_bytes": paths.SPLIT,
-    "normalized_row_bytes": paths.NORMALIZED_MANIFEST,
-    "augmented_row_bytes": paths.AUGMENTED_MANIFEST,
 }
 EVERY_FILM = SplitParams(val_fraction=0, leak_probe_fraction=0, test_fraction=0)  # copies are made of each
 EVERY_BYTE = verify.VerifyParams()
@@ -102,6 +95,8 @@ class Round:
     """What one look at the sample gives.
 
     Attributes:
+        rates: of this machine, by these films.
+        seen: of the films, beside that.
         workers: processes that worked.
         parent_mb: largest resident memory of each command's parent, on few films.
     """
@@ -112,16 +107,12 @@ class Round:
     parent_mb: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class _Ran:
-    """What a stage took in this process; `serial_s` of it while no job was under way."""
-
-    clocked: Clocked
-    serial_s: float
-
-
 def one_round(recipe: Recipe, sample: Sample, large: Tables, machine: Machine, folder: Path) -> Round:
-    """Run the stages over the sample, and their commands over a part of it; both are removed again."""
+    """Run the stages over the sample, and their commands over a part of it; both are removed again.
+
+    Raises:
+        StageError: where a stage cannot work on the sample, since no film of it is usable, say.
+    """
     root, small, built = folder / "whole", folder / "part", folder / "built"
     try:
         few = part_of(sample, PART, small)
@@ -133,27 +124,30 @@ def one_round(recipe: Recipe, sample: Sample, large: Tables, machine: Machine, f
         together = Clocked(machine.fan_out)
         build.run(recipe.build, built, replace(machine, fan_out=together, raw=sample.raw))
         saved_s = sum(ran[name].clocked.work_s for name in STAGES[:-1]) - together.work_s
-        rates = _rates(ran, plain, root, sample, large)
-        after_s = max(0.0, _after_s(ran["audit"]) - _after_s(ran["few"])) / max(1, len(sample.files) - few)
+        rates = rates_of(ran, plain, root, sample, large)
+        after_s = max(0.0, after_looking_s(ran["audit"]) - after_looking_s(ran["few"])) / max(
+            1, len(sample.files) - few
+        )
         rates = replace(rates, build_saved_s=max(0.0, saved_s / len(sample.files)), look_after_s=after_s)
         workers = len(plain.processes)
         rates, parent_mb = _with_starts(rates, recipe, small, few, workers)
         return Round(rates, _seen(ran["audit"].clocked.seconds, root), workers, parent_mb)
+    except StageError as error:
+        raise StageError(
+            f"nothing can be measured on {sample.source} ({error}); point --raw at films that `build` can use, or plan "
+            "in a root without films, where phantoms are measured"
+        ) from error
     finally:
         for one in (root, small, built, folder / "few"):
             rmtree(one, ignore_errors=True)
 
 
-def _run(stage: str, recipe: Recipe, root: Path, machine: Machine) -> _Ran:
+def _run(stage: str, recipe: Recipe, root: Path, machine: Machine) -> Ran:
+    """Run a stage in this process, its jobs as the machine does them, and return what it took."""
     fan_out = Clocked(machine.fan_out)
     used_s = clocked(lambda: RUNS[stage](recipe.of(stage), root, replace(machine, fan_out=fan_out)))
     here_s = fan_out.work_s if os.getpid() in fan_out.processes else 0.0
-    return _Ran(fan_out, used_s - here_s - sum(call.parent_s for call in fan_out.calls))
-
-
-def _after_s(ran: _Ran) -> float:
-    """Return what the audit does once all films are looked at: figures of the sample, pictures, the page."""
-    return ran.serial_s + sum(call.work_s for call in ran.clocked.calls[1:])
+    return Ran(fan_out, used_s - here_s - sum(call.parent_s for call in fan_out.calls))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,62 +166,6 @@ def _plain(sample: Sample, machine: Machine) -> Clocked:
     for _ in fan_out(_Plain(sample.raw), [AuditJob(path) for path in sample.files], unit="files"):
         pass
     return fan_out
-
-
-def _rates(ran: Mapping[str, _Ran], plain: Clocked, root: Path, sample: Sample, large: Tables) -> Rates:
-    """Return the rates of a round, but for what follows from commands."""
-    films, images = (
-        pq.read_metadata(root / ROW_BYTES[f"{name}_row_bytes"]).num_rows for name in ("split", "augmented")
-    )
-    files = len(sample.files)
-    each: dict[str, Any] = {
-        name: _stage_rates(ran[name], units) for name, units in (("normalize", films), ("augment", images))
-    }
-    looked = ran["audit"].clocked.calls[0]
-    verified = _stage_rates(ran["verify"], images)
-    audit_rates = StageRates(
-        start_s=0.0,
-        work_s=plain.work_s / files,
-        parent_s=max(0.0, looked.parent_s) / files,
-        serial_s=large.audit_s + large.search_s,
-        square_s=large.compare_s,
-    )
-    rows: dict[str, Any] = {name: _row_bytes(root / path) for name, path in ROW_BYTES.items()}
-    return Rates(
-        audit=audit_rates,
-        split=StageRates(start_s=0.0, serial_s=large.split_s),
-        verify=replace(verified, serial_s=max(0.0, ran["verify"].serial_s) / images),
-        **each,
-        look_after_s=0.0,
-        look_s=max(0.0, looked.work_s - plain.work_s) / files,
-        build_start_s=0.0,
-        build_start_cpu_s=0.0,
-        build_saved_s=0.0,
-        raw_bytes=fmean((sample.raw / path).stat().st_size for path in sample.files),
-        normalized_bytes=_bytes_under(root / paths.NORMALIZED) / films,
-        image_bytes=_bytes_under(root / paths.AUGMENTED) / images,
-        **rows,
-        worker_mb=max(one.clocked.worker_mb for one in ran.values()),
-    )
-
-
-def _stage_rates(ran: _Ran, units: int) -> StageRates:
-    call = ran.clocked.calls[0]
-    return StageRates(start_s=0.0, work_s=call.work_s / units, parent_s=max(0.0, call.parent_s) / units)
-
-
-def _bytes_under(folder: Path) -> int:
-    """Return how many bytes the images of a folder take, its manifest left out."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.parent != folder)
-
-
-def _row_bytes(manifest: Path) -> float:
-    """Return what a row of a manifest takes, its footer left out."""
-    told = pq.read_metadata(manifest)
-    groups = [told.row_group(at) for at in range(told.num_row_groups)]
-    columns = (group.column(at) for group in groups for at in range(group.num_columns))
-    size = sum(int(column.total_compressed_size) for column in columns)
-    return float(size / max(1, told.num_rows))
 
 
 def _with_starts(rates: Rates, recipe: Recipe, small: Path, few: int, workers: int) -> tuple[Rates, dict[str, float]]:

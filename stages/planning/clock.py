@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from stages.contract import FanOut
+from stages.memory import peak_bytes
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -21,6 +21,7 @@ class Timed(Generic[Result]):
     """A job's result, and what it took.
 
     Attributes:
+        result: what the work made of the job.
         seconds: of the processor: a busy machine does not lengthen them.
         peak_mb: largest resident memory that its process has had.
         process: its number.
@@ -40,15 +41,8 @@ def timed(job: Job, *, work: Callable[[Job], Result]) -> Timed[Result]:
 
 
 def peak_mb(process: str = "self") -> float:
-    """Return the largest resident memory that a process has had, 10^6 bytes; 0 where the system does not tell.
-
-    Linux tells it under /proc. Its getrusage would do for this process, but counts the one that started it, too.
-    """
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM")), 0.0)
+    """Return the largest resident memory that a process has had, 10^6 bytes; 0 where the system does not tell."""
+    return (peak_bytes(process) or 0) / 1e6
 
 
 @dataclass(slots=True)

@@ -40,15 +40,15 @@ def watched(stage: str, root: Path, *, workers: int) -> Watched:
     command = [sys.executable, "-m", "pipeline", stage, "--root", str(root), "--jobs", str(workers), "--no-progress"]
     with tempfile.TemporaryFile() as printed:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
         before, peak = os.times(), 0.0
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT)  # noqa: S603 - our own command
         try:
             while process.poll() is None:
                 peak = max(peak, peak_mb(str(process.pid)))
                 time.sleep(LOOK_EVERY_S)
         finally:
             process.terminate()
-        after = os.times()
+        after = os.times()  # of children, it counts those that have ended
         wall_s = time.perf_counter() - started
         printed.seek(0)
         if process.returncode:

@@ -1,4 +1,4 @@
-"""The arithmetic of a plan: rates of one film and one worker to the time, disk and memory of a set. Pure numbers.
+"""The arithmetic of a plan: rates of one film and one worker to the time and memory of a set. Pure numbers.
 
 A stage takes `start + serial + parallel`. The serial part is its parent's and no number of workers shortens it
 (Amdahl, AFIPS 1967). The parallel part is the longest of three: what the workers have to do, shared among as many of
@@ -12,16 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-import pyarrow as pa
-
-from manifests.plan import plan
-from stages.planning.made_up import hashes
 from stages.planning.rates import Rates, StageRates
 
-MOST_PLANNED = 1 << 14  # films whose shards are counted one by one; of more, as many times the shards of a part
-SEAL_BYTES = 108  # of a manifest's footer for each shard: its name and its seal
 FULL = 0.7  # of a shard's limit: what hash prefixes fill on average
-THUMBNAIL_BYTES = 4096  # of a film, while the audit runs
 FILMS_PER_FOLDER_JOB = 48  # where each image is a file, a job is as large as a shard of 20 copies would be
 
 
@@ -151,67 +144,6 @@ def _together(each: Mapping[str, Taken], rates: Rates, size: Size) -> Taken:
     return Taken(rates.build_start_s, serial_s, max(parallel_s * left, parent_s), parent_s, square_s, cpu_s)
 
 
-# --- disk ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What a stage leaves on the disk.
-
-    Attributes:
-        images: how many.
-        files: shards that hold them.
-        image_bytes: of all shards.
-        manifest_bytes: of the manifest beside them.
-    """
-
-    images: int
-    files: int
-    image_bytes: float
-    manifest_bytes: float
-
-    @property
-    def file_bytes(self) -> float:
-        """Of a shard, on average."""
-        return self.image_bytes / self.files if self.files else 0.0
-
-
-def stored(rates: Rates, size: Size) -> dict[str, Stored]:
-    """Return what each stage leaves on the disk, in shards."""
-    normalized = shards(size.usable, size.films_per_shard) if size.films_per_shard else size.usable
-    augmented = shards(size.trained, size.trained_per_shard) if size.trained_per_shard else size.images
-    return {
-        "audit": Stored(0, 0, 0.0, rates.audit_row_bytes * size.films),
-        "split": Stored(0, 0, 0.0, rates.split_row_bytes * size.usable),
-        "normalized": Stored(
-            size.usable,
-            normalized,
-            rates.normalized_bytes * size.usable,
-            rates.normalized_row_bytes * size.usable + SEAL_BYTES * normalized,
-        ),
-        "augmented": Stored(
-            size.images,
-            augmented,
-            rates.image_bytes * size.images,
-            rates.augmented_row_bytes * size.images + SEAL_BYTES * augmented,
-        ),
-    }
-
-
-def shards(films: int, most: int) -> int:
-    """Return how many shards so many films make, by the very rule, on made-up hashes.
-
-    Twice the films are one more bit of the hashes and twice the shards: so large sets are counted in part.
-    """
-    doubled = 0
-    while films >> doubled > MOST_PLANNED:
-        doubled += 1
-    part = films >> doubled
-    return len(plan(pa.chunked_array([hashes(part, "film")], pa.string()), films_per_shard=most)) << doubled
-
-
-# --- memory ----------------------------------------------------------------------------------------------------
-
 # Of parents: bytes that each film adds to what a command takes on few films. For the audit by docs/performance.md,
 # for the others by the runs of docs/scale.md, with 20 copies each.
 PARENT_BYTES: Mapping[str, float] = {
@@ -234,54 +166,3 @@ def parents_mb(few_mb: Mapping[str, float], size: Size) -> dict[str, float]:
     each = {name: few_mb[name] + of_each * films[name] / 1e6 for name, of_each in PARENT_BYTES.items()}
     more_mb = max(each[name] - few_mb[name] for name in each if name != "verify")
     return {**each, "build": few_mb["build"] + more_mb}
-
-
-# --- money -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prices:
-    """What whoever plans pays, in any currency.
-
-    Attributes:
-        core_hour: for a core, an hour.
-        gb_month: for 10^9 bytes, a month.
-        puts: for 1,000 objects written.
-        gets: for 1,000 objects, or parts of them, read.
-    """
-
-    core_hour: float
-    gb_month: float
-    puts: float
-    gets: float
-
-
-@dataclass(frozen=True, slots=True)
-class Requests:
-    """What an object store would be asked by `build`, were each file one request and each row group another."""
-
-    puts: int
-    gets: int
-
-
-def requests(size: Size, kept: Mapping[str, Stored]) -> Requests:
-    """Return how many objects `build` would write, and how many reads it would ask for.
-
-    Read are each raw film once, a footer and the columns of the row groups of each normalized shard, for each
-    augmented shard that holds its films at least once, and the manifests.
-    """
-    files = kept["normalized"].files + kept["augmented"].files
-    groups = ceil(kept["normalized"].images / 32) + 2 * max(kept["normalized"].files, kept["augmented"].files)
-    return Requests(puts=files + len(kept) + 3, gets=size.films + groups + 2 * len(kept))
-
-
-def cost(prices: Prices, size: Size, hours: float, kept: Mapping[str, Stored]) -> dict[str, float]:
-    """Return what `build` costs, part by part."""
-    asked = requests(size, kept)
-    gb = sum(one.image_bytes + one.manifest_bytes for one in kept.values()) / 1e9
-    return {
-        "cores": prices.core_hour * size.workers * hours,
-        "storage a month": prices.gb_month * gb,
-        "writes": prices.puts * asked.puts / 1000,
-        "reads": prices.gets * asked.gets / 1000,
-    }

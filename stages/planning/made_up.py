@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any, Literal
 
 import numpy as np
@@ -17,17 +16,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from manifests.rows import AUDITED
-from stages.films.quality import Quality
 from stages.statistics.alignment import SIDE
 
 Collection = Literal["nih", "mimic"]
 FILMS_PER_PATIENT = {"nih": 3.6, "mimic": 5.8}
 CLASSES = ("normal", "other", "pneumonia")
 SHARES = (0.4, 0.5, 0.1)
-NEVER = (  # columns that are null for a plain film
-    *("split", "reason", "transfer_syntax", "photometric", "windowing", "exact_duplicate_of", "near_duplicate_of"),
-    *("near_duplicate_how", "near_similarity", "delivered_split", "warning"),
-)
 COARSEST, FINEST = 9, 24  # grid of a thumbnail's shapes, and of what tells two thumbnails apart
 
 
@@ -44,7 +38,10 @@ def patients(films: int, collection: Collection, *, seed: int) -> NDArray[np.int
 
 
 def audited(films: int, *, collection: Collection = "nih", seed: int = 0) -> pa.Table:
-    """Return rows as the audit writes them of films that can be used, in the order of their paths."""
+    """Return rows as the audit writes them of films that can be used, in the order of their paths.
+
+    Columns that are null for a plain film, such as a DICOM's, are null.
+    """
     words = np.random.default_rng(seed)
     patient = patients(films, collection, seed=seed)
     first = np.searchsorted(patient, patient)
@@ -70,31 +67,31 @@ def audited(films: int, *, collection: Collection = "nih", seed: int = 0) -> pa.
         "pad_added": [0.0] * films,
         **_measures(films, words),
     }
-    return AUDITED.table_of({name: columns[name] for name in columns if name not in NEVER}, films)
+    return AUDITED.table_of(columns, films)
 
 
 def _by_patient(patient: NDArray[np.int64]) -> list[str]:
+    """Return a digest for each film, the same for the films of one patient."""
     known = hashes(int(patient[-1]) + 1 if len(patient) else 0, "patient")
     return [known[number] for number in patient.tolist()]
 
 
 def _paths(patient: NDArray[np.int64], follow_up: NDArray[np.int64], collection: Collection) -> list[str]:
-    pairs: Sequence[tuple[int, int]] = list(zip(patient.tolist(), follow_up.tolist(), strict=True))
+    """Return where a collection would keep the films of patients, each patient's numbered from 0."""
+    films: Sequence[tuple[int, int]] = list(zip(patient.tolist(), follow_up.tolist(), strict=True))
     if collection == "nih":
-        return [f"images_{1 + one // 2600:03d}/images/{one:08d}_{other:03d}.png" for one, other in pairs]
-    return [f"files/p{10 + one // 6600}/p{10**7 + one}/s{5 * 10**7 + 97 * one + other}.png" for one, other in pairs]
+        return [f"images_{1 + number // 2600:03d}/images/{number:08d}_{film:03d}.png" for number, film in films]
+    return [
+        f"files/p{10 + number // 6600}/p{10**7 + number}/s{5 * 10**7 + 97 * number + film}.png"
+        for number, film in films
+    ]
 
 
 def _measures(films: int, words: np.random.Generator) -> dict[str, Any]:
     """Return what the audit measures of grey levels and borders: numbers of the usual size, no two films alike."""
-    known = {field.name for field in fields(Quality)}
     levels = np.sort(words.integers(0, 256, (films, 5)), axis=1)
-    told: dict[str, Any] = {
-        f"level_{percent}": levels[:, at]
-        for at, percent in enumerate((1, 5, 50, 95, 99))
-        if f"level_{percent}" in known
-    }
-    told |= {name: words.random(films).round(4) / 5 for name in ("clipped", "border") if name in known}
+    told: dict[str, Any] = {f"level_{percent}": levels[:, at] for at, percent in enumerate((1, 5, 50, 95, 99))}
+    told |= {name: words.random(films).round(4) / 5 for name in ("clipped", "border")}
     told |= {f"border_{side}": words.integers(0, 60, films) for side in ("left", "top", "right", "bottom")}
     return told | {"marks": words.integers(0, 4, films), "askew": words.random(films), "distance": words.random(films)}
 

@@ -42,7 +42,8 @@ class Sample:
 def films_of(raw: AnyPath, audit: AuditParams, wanted: int, folder: Path) -> Sample:
     """Return some films of a raw folder, drawn by chance and always the same, copied under `folder`.
 
-    Labels that stand in a CSV are left out: it lists films that the sample has not, and labels cost nothing.
+    Where a CSV may name the films, it is left out, for it lists films that the sample has not: the sample's lie in
+    folders of two made-up classes then.
 
     Raises:
         StageError: where the folder holds no film, or none that can be read.
@@ -51,8 +52,10 @@ def films_of(raw: AnyPath, audit: AuditParams, wanted: int, folder: Path) -> Sam
     films = [path for path in found if PurePosixPath(path).suffix.lower() not in BESIDE]
     if not films:
         raise StageError(f"{raw}: holds {len(found):,} files, none of them a film; expected films to measure")
-    listed = len(films) < len(found) or audit.labels in ("csv", "nih")
-    drawn, size, laid = random.Random(0).sample(films, min(wanted, len(films))), 0, []  # noqa: S311 - no secret
+    has_csv = any(PurePosixPath(path).suffix.lower() == ".csv" for path in found)
+    listed = audit.labels in ("csv", "nih") or (audit.labels == "auto" and has_csv)
+    drawn = random.Random(0).sample(films, min(wanted, len(films)))  # noqa: S311 - no secret
+    size, laid = 0, []
     for number, path in enumerate(sorted(drawn)):
         data = _read(raw / path)
         if data is None:

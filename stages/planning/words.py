@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from stages.planning import forecast
-from stages.planning.forecast import Prices, Size, Taken
+from stages.planning import forecast, storage
+from stages.planning.forecast import Size, Taken
 from stages.planning.rates import Rates
 from stages.planning.schema import Calibration, FolderPlan, PlanReport, Range, StagePlan
+from stages.planning.storage import Prices, Stored
 from stages.reporting import text
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
@@ -20,6 +21,7 @@ class Here:
     """What this machine has.
 
     Attributes:
+        cores: that this process may use.
         memory: bytes.
     """
 
@@ -41,9 +43,9 @@ def report(
     """
     _, middle, _ = rates
     times = [forecast.times(one, size) for one in rates]
-    kept = [forecast.stored(one, size) for one in rates]
+    kept = [storage.stored(one, size) for one in rates]
     parents = forecast.parents_mb(few_mb, size)
-    asked = forecast.requests(size, kept[1])
+    asked = storage.requests(size, kept[1])
     priced = any((prices.core_hour, prices.gb_month, prices.puts, prices.gets))
     hours = times[1]["build"].total_s / HOUR_S
     return PlanReport(
@@ -57,10 +59,10 @@ def report(
         calibration=Calibration.model_validate(calibrated),
         stages={name: _stage([of[name] for of in times], parents[name]) for name in times[1]},
         folders={name: _folder([of[name] for of in kept]) for name in kept[1]},
-        while_it_runs_bytes=middle.normalized_bytes * size.usable + forecast.THUMBNAIL_BYTES * size.films,
+        while_it_runs_bytes=middle.normalized_bytes * size.usable + storage.THUMBNAIL_BYTES * size.films,
         worker_mb=round(middle.worker_mb, 1),
         requests={"puts": asked.puts, "gets": asked.gets},
-        cost=forecast.cost(prices, size, hours, kept[1]) if priced else {},
+        cost=storage.cost(prices, size, hours, kept[1]) if priced else {},
     )
 
 
@@ -78,7 +80,7 @@ def _stage(times: Sequence[Taken], parent_mb: float) -> StagePlan:
     )
 
 
-def _folder(kept: Sequence[forecast.Stored]) -> FolderPlan:
+def _folder(kept: Sequence[Stored]) -> FolderPlan:
     low, middle, high = (one.image_bytes + one.manifest_bytes for one in kept)
     return FolderPlan(
         images=kept[1].images,

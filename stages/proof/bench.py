@@ -21,8 +21,8 @@ class Bench:
 
     Attributes:
         findings: what is wrong.
-        root: the root.
-        machine: the machine.
+        root: of the data set.
+        machine: does the work, and says where the raw films lie if not where the audit found them.
         pending: manifests that still have to be made anew: what they say proves nothing.
     """
 
@@ -32,7 +32,7 @@ class Bench:
     pending: set[str]
 
     def of(self, kind: str, folder: str = "") -> list[Finding]:
-        """Return the findings of a kind, in a folder."""
+        """Return the findings of a kind, of which `folder` is how the places begin."""
         return [one for one in self.findings if one.kind == kind and one.where.startswith(folder)]
 
     def footers(self) -> dict[str, store.Footer]:

@@ -8,7 +8,6 @@ from itertools import combinations
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from manifests import seal, store
 from manifests import verify as bytes_of
@@ -43,7 +42,7 @@ class Manifests:
     """What lies under the root, manifest by manifest.
 
     Attributes:
-        root: the root.
+        root: of the data set.
         seals: of each manifest that is there.
         footers: of those that are whole.
     """
@@ -59,11 +58,6 @@ class Manifests:
     def have(self, *names: str) -> bool:
         """Return whether all these manifests are whole."""
         return all(name in self.footers for name in names)
-
-
-def ok(table: pa.Table) -> pa.Table:
-    """Return the rows whose status is ok: those that a stage passes on."""
-    return table.filter(pc.equal(table.column("status"), "ok"))
 
 
 def expected_manifests(root: Root) -> list[str]:
@@ -94,6 +88,7 @@ def read_manifests(root: Root) -> tuple[Manifests, list[Finding]]:
 
 
 def _read_footer(name: str, found: Manifests) -> list[Finding]:
+    """Put a manifest's footer among those that are whole, or return where its rows break the schema."""
     try:
         footer = store.read_footer(found.root / name)
         store.require(footer, CHAIN[name], found.root / name)
@@ -137,16 +132,19 @@ def _disagreements(found: Manifests, names: Sequence[str]) -> list[tuple[str, st
 
 
 def _of_another_run(found: Manifests, name: str, believed: Sequence[str]) -> Finding:
-    later = [other for other in believed if name in found.footers[other].sources]
-    if later:
+    """Return how a manifest disagrees with those that are believed."""
+    disagreements = _disagreements(found, [name, *believed])
+    later = next((other for other, source in disagreements if source == name), None)
+    if later is not None:
         told = f"whole, but another one (sha256 {found.seals[name].sha256[:12]})"
-        digest = found.footers[later[0]].sources[name]
-        return Finding("other", name, told, f"the one that {later[0]} was made from (sha256 {digest[:12]})")
-    source = next(source for one, source in _disagreements(found, [name, *believed]) if one == name)
+        digest = found.footers[later].sources[name]
+        return Finding("other", name, told, f"the one that {later} was made from (sha256 {digest[:12]})")
+    _, source = disagreements[0]
     return Finding("other", name, f"was made from another {source}", "made from the one that lies there")
 
 
 def _check_source(root: Root, name: str, source: str, digest: str) -> list[Finding]:
+    """Return whether a file that is no manifest, such as a network, is not the one that a manifest was made from."""
     expected = f"made from the one that lies there ({source})"
     if not (root / source).exists():
         return [Finding("manifest", name, f"was made from {source}, which is gone", expected)]
@@ -156,6 +154,7 @@ def _check_source(root: Root, name: str, source: str, digest: str) -> list[Findi
 
 
 def _check_facts(found: Manifests, before: str, after: str) -> list[Finding]:
+    """Return where a manifest's footer contradicts the footer of the manifest before it."""
     one, other = found.footers[before], found.footers[after]
     differing = [name for name, value in one.facts.items() if other.facts.get(name) != value]
     findings = [

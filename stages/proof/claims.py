@@ -15,11 +15,12 @@ from manifests.shards import SHARDS
 from manifests.verify import Checked, FileClaim, Finding, Kind, ShardClaim
 from stages import paths
 from stages.auditing.files import files_under, readable
+from stages.columns import ok_rows
 from stages.contract import Machine, StageError
 from stages.films import codec
 from stages.films.frame import Frame
 from stages.normalize import raw_folder
-from stages.proof.chain import CHAIN, IMAGES, Manifests, ok
+from stages.proof.chain import CHAIN, IMAGES, Manifests
 from stages.proof.draw import EVERYTHING, Draw
 
 FILES_PER_JOB = 64
@@ -33,7 +34,7 @@ class Job:
     """A shard, or a few files, and what is claimed of them.
 
     Attributes:
-        folder: they lie in.
+        folder: that they lie in.
         where: the folder in the findings' words.
         kind: of what would have to be mended.
         schema: of a shard's rows.
@@ -83,7 +84,7 @@ def claims(found: Manifests, name: str, draw: Draw = EVERYTHING) -> Iterator[Job
     """
     footer, folder = found.footers[name], (found.root / name).parent
     where, frame, schema = name.rpartition("/")[0], Frame(**footer.facts["frame"]), CHAIN[name]
-    tables = (ok(table) for table in bytes_of.tables_of(schema, found.root / name))
+    tables = (ok_rows(table) for table in bytes_of.tables_of(schema, found.root / name))
     if footer.params["layout"] == "folder":
         files = [
             FileClaim(path, sha256)
@@ -136,7 +137,10 @@ def check_extra(found: Manifests, jobs: Sequence[Job]) -> list[Finding]:
 
 
 def raw_jobs(found: Manifests, machine: Machine) -> tuple[list[Job], list[Finding]]:
-    """Return jobs for the raw films, and the files that the audit has not seen; nothing where they are not there."""
+    """Return jobs for the raw films, and findings for files that the audit has not seen.
+
+    Nothing of either where there is no raw folder: a set can be checked without it.
+    """
     footer = found.footers[paths.AUDIT]
     raw = raw_folder(footer.facts, found.root, machine)
     if not raw.is_dir():
@@ -166,6 +170,7 @@ def drawn(jobs: Sequence[Job], draw: Draw) -> list[Job]:
 
 
 def _part(job: Job, draw: Draw) -> Job:
+    """Return a job without what a draw does not take."""
     if job.shard is not None:
         return job if draw.takes(f"{job.where}/{job.shard.name}") else replace(job, shard=None)
     return replace(job, files=tuple(claim for claim in job.files if draw.takes(f"{job.where}/{claim.path}")))

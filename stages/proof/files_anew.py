@@ -188,7 +188,7 @@ def _mend_normalized_file(
 ) -> tuple[str, bool]:
     where = f"{paths.NORMALIZED}/{row.path}"
     try:
-        image, _ = normalize.normalize_one(normalize.read_raw(raw, films[row.film_id]), params=params)
+        image, _ = normalize.normalize_film(films[row.film_id], params=params, raw=raw)
     except CxrError as error:
         return f"{where} cannot be made anew: {error}", False
     return _put(root / where, where, codec.encode(image, encoding=params.encoding), row.sha256)
@@ -206,10 +206,11 @@ def _mend_copy_file(
     where, film = f"{paths.AUGMENTED}/{row.path}", films[row.film_id]
     try:
         ((_, encoded),) = source.read_images([film])
-    except ManifestError as error:
+        original = augment.pixels_of(film, encoded, frame)
+    except (StageError, ManifestError) as error:
         return f"{where} cannot be made anew: {error}", False
     shown = Box(film.film_left, film.film_top, film.film_right, film.film_bottom)
-    image, _ = params.chain(frame).apply(codec.decode(encoded), row.drawn, film=shown)
+    image, _ = params.chain(frame).apply(original, row.drawn, film=shown)
     return _put(root / where, where, codec.encode(image, encoding=params.encoding, quality=params.quality), row.sha256)
 
 

@@ -28,7 +28,15 @@ FEW_BYTES = 16  # a file that differs in no more is the same one, spoilt
 
 
 def mend_manifest(name: str, bench: Bench) -> str:
-    """Run a manifest's stage with each set of parameters that may have made it, until the result is recognized."""
+    """Make a manifest anew and return what was done, in words.
+
+    Its stage is run with each set of parameters that may have made it, until the result is the one that later
+    manifests were made from. Where none is left to say so, the result is taken that is the spoilt file but for the
+    damage, or the only one there is.
+
+    Raises:
+        StageError: where no result is recognized; the file that lay there lies there again.
+    """
     path = bench.root / name
     if name == paths.PREDICTIONS:
         raise StageError(f"{name}: run `cxr-pipeline evaluate` again: scoring is a look at the test films, and counted")
@@ -38,10 +46,14 @@ def mend_manifest(name: str, bench: Bench) -> str:
     fitting = [params for params in recipes if fits(params, bench)]
     with _put_back(path, old):
         for params in fitting:
-            _set_spoilt_shards_aside(name, bench)
+            _delete_spoilt_shards(name, bench)
             _run(params, bench)
             digest = store.file_sha256(path)
-            if digest in witnesses if witnesses else (len(fitting) == 1 or _recognized(old, path.read_bytes())):
+            if witnesses:
+                recognized = digest in witnesses
+            else:
+                recognized = len(fitting) == 1 or _is_but_for_damage(old, path.read_bytes())
+            if recognized:
                 bench.pending.discard(name)
                 told = ", as later manifests say" if witnesses else ""
                 return f"{name} made anew by {STAGE_OF[name]}: sha256 {digest[:12]}{told}"
@@ -73,13 +85,14 @@ def _not_recognized(name: str, witnesses: set[str], recipes: Sequence[Params]) -
     )
 
 
-def _set_spoilt_shards_aside(name: str, bench: Bench) -> None:
+def _delete_spoilt_shards(name: str, bench: Bench) -> None:
     """Delete the shards that are known to be wrong: the stage would take over a whole one under another's name."""
     for one in bench.of("shard", name.removesuffix(store.MANIFEST)):
         (bench.root / one.where).unlink(missing_ok=True)
 
 
 def _run(params: Params, bench: Bench) -> None:
+    """Run the stage that takes such parameters: of audit and split, no more than what writes the manifest."""
     root, machine = bench.root, bench.machine
     if isinstance(params, audit.AuditParams):
         told = [footer.facts["raw"] for footer in bench.footers().values() if "raw" in footer.facts]
@@ -102,6 +115,7 @@ def _recipes(name: str, old: bytes | None, bench: Bench) -> list[Params]:
 
 
 def _valid(stage: str, told: Iterable[Mapping[str, Any]]) -> list[Params]:
+    """Return a stage's parameters, each once, leaving out what are none."""
     found: list[Params] = []
     for one in told:
         try:
@@ -138,7 +152,7 @@ def salvaged(data: bytes) -> Iterator[dict[str, Any]]:
         at = data.find(FOOTER_STARTS, at + 1)
 
 
-def _recognized(old: bytes | None, new: bytes) -> bool:
+def _is_but_for_damage(old: bytes | None, new: bytes) -> bool:
     """Return whether a rebuilt file is the spoilt one but for the damage: a few bytes, or a missing end."""
     if old is None:
         return False

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from manifests import store
 from manifests.checks import ManifestError
+from manifests.places import AnyPath
 from manifests.rows import NORMALIZED, SPLIT, AugmentedRow, ImageRow, NormalizedRow, SplitRow
 from manifests.shards import ImageFolder
 from stages import paths
@@ -26,11 +27,10 @@ from stages.contract import Root, StageError
 from stages.drawn import AUGMENTED
 from stages.films import codec
 from stages.films.chain import Chain
-from stages.films.frame import Frame, Gray
-from stages.films.geometry import Box
+from stages.films.frame import Frame
 from stages.films.operations import Drawn
 from stages.folder import params_of
-from stages.normalize import NormalizeParams, normalize_one, placement_columns
+from stages.normalize import NormalizeParams, normalize_film, placement_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +125,6 @@ def grey_difference(stored: bytes, data: bytes) -> str:
 # --- making anew: the raw bytes and the row, and nothing else --------------------------------------------------
 
 
-def copy_of(chain: Chain, image: Gray, row: AugmentedRow, film: Box) -> tuple[Gray, float]:
-    """Return the copy that a row's own numbers stand for, and its share of pixels from outside the film."""
-    return chain.apply(image, row.drawn, film=film)
-
-
 def drawn_again(chain: Chain, film_id: str, copies: int) -> list[Drawn]:
     """Return what the seed gives for copies 0 to `copies` of a film; nothing is drawn for the original."""
     columns = {name: numbers.tolist() for name, numbers in chain.draws(film_id, copies).items()}
@@ -145,18 +140,21 @@ class Film:
 
 
 def replay_film(
-    data: bytes, film: Film, rows: Sequence[AugmentedRow], *, made: Made, stored: Mapping[str, bytes]
+    film: Film, rows: Sequence[AugmentedRow], *, made: Made, raw: AnyPath, stored: Mapping[str, bytes]
 ) -> Iterator[Replayed]:
     """Yield the normalized film and then the image of each row, made anew from the raw bytes.
 
     Args:
-        data: the raw film.
         film: its rows in the split and normalized manifests.
         rows: of its images in the augmented manifest.
         made: how the images were made.
+        raw: the folder of the raw films.
         stored: the bytes that lie there, by path.
+
+    Raises:
+        StageError: where the raw film is gone, is not what the audit saw, or was usable to the audit's codecs alone.
     """
-    image, placement = normalize_one(data, params=made.normalize)
+    image, placement = normalize_film(film.divided, params=made.normalize, raw=raw)
     row = film.normalized
     columns = placement_columns(placement)
     yield Replayed(
@@ -171,7 +169,7 @@ def replay_film(
     chain = made.chain
     again = drawn_again(chain, row.film_id, max(one.copy for one in rows))
     for one in rows:
-        grey, unfilled = copy_of(chain, image, one, placement.shown)
+        grey, unfilled = chain.apply(image, one.drawn, film=placement.shown)
         encoded = codec.encode(grey, encoding=made.augment.encoding, quality=made.augment.quality)
         yield Replayed(
             one,
@@ -197,7 +195,12 @@ def read_stored(folder: ImageFolder, rows: Sequence[ImageRow]) -> dict[str, byte
 
 
 def recorded(root: Root) -> tuple[Made, Mapping[str, Any]]:
-    """Return how the images were made, and the facts of the set, by the manifests' footers."""
+    """Return how the images were made, and the facts of the set, by the manifests' footers.
+
+    Raises:
+        StageError: where a footer's parameters are not this version's, or contradict the frame that it names.
+        ManifestError: where the normalized manifest is missing, or one cannot be read.
+    """
     normalized = store.read_footer(root / paths.NORMALIZED_MANIFEST)
     augmented = root / paths.AUGMENTED_MANIFEST
     copies = store.read_footer(augmented) if augmented.exists() else store.Footer()
@@ -216,7 +219,12 @@ def recorded(root: Root) -> tuple[Made, Mapping[str, Any]]:
 
 
 def films_of(root: Root) -> list[Film]:
-    """Return every film of the normalized manifest, those without an image too."""
+    """Return every film of the normalized manifest, those without an image too.
+
+    Raises:
+        StageError: where a film is not in the split manifest.
+        ManifestError: where a manifest is missing or broken.
+    """
     divided = {row.film_id: row for row in store.read(SPLIT, root / paths.SPLIT)}
     normalized = store.read(NORMALIZED, root / paths.NORMALIZED_MANIFEST)
     lost = [row.film_id for row in normalized if row.film_id not in divided]

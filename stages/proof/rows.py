@@ -12,11 +12,12 @@ from manifests import verify as bytes_of
 from manifests.verify import Finding
 from stages import paths
 from stages.augment_params import AugmentParams
+from stages.columns import ok_rows, rows_with
 from stages.drawn import AUGMENTED
 from stages.folder import params_of
 from stages.leaks import leak_warning
 from stages.patients import clusters_of
-from stages.proof.chain import Manifests, ok
+from stages.proof.chain import Manifests
 from stages.split import crossing_clusters
 
 FROM_THE_FILM = ("label", "label_index", "group_id", "split")  # what every image says of its film
@@ -28,11 +29,11 @@ def check_rows(found: Manifests) -> list[Finding]:
     if found.have(paths.AUDIT, paths.SPLIT):
         audited, divided = found.table(paths.AUDIT), found.table(paths.SPLIT)
         columns = ("path", "label", "label_index", "group_id", "delivered_split")
-        findings += _children(divided, ok(audited), columns, (paths.SPLIT, paths.AUDIT))
+        findings += _children(divided, ok_rows(audited), columns, (paths.SPLIT, paths.AUDIT))
         findings += _crossing(found)
     if found.have(paths.SPLIT, paths.NORMALIZED_MANIFEST):
         normalized = found.table(paths.NORMALIZED_MANIFEST)
-        parents = ok(found.table(paths.SPLIT))
+        parents = ok_rows(found.table(paths.SPLIT))
         findings += _children(normalized, parents, FROM_THE_FILM, (paths.NORMALIZED_MANIFEST, paths.SPLIT))
     if found.have(paths.NORMALIZED_MANIFEST, paths.AUGMENTED_MANIFEST):
         findings += _check_copies(found)
@@ -66,6 +67,7 @@ def _children(
 def _contradictions(
     rows: pa.Table, parents: pa.Table, columns: Sequence[str], places: tuple[str, str]
 ) -> list[Finding]:
+    """Return where rows have no parent, or hold something else than theirs in one of the columns."""
     where, source = places
     position = pc.index_in(rows.column("film_id"), value_set=parents.column("film_id").combine_chunks())
     orphans = rows.filter(pc.is_null(position))
@@ -116,24 +118,23 @@ def _check_copies(found: Manifests) -> list[Finding]:
     A film that ended its process has one row, of copy 0, and no images.
     """
     where = paths.AUGMENTED_MANIFEST
-    films = ok(found.table(paths.NORMALIZED_MANIFEST))
-    films = films.filter(pc.equal(films.column("split"), "train"))
+    films = rows_with(found.table(paths.NORMALIZED_MANIFEST), status="ok", split="train")
     copies = params_of(AugmentParams, found.footers[where], where).copies
     ids = films.column("film_id").combine_chunks()
     seen = np.zeros((len(films), copies + 1), np.int32)
     findings: list[Finding] = []
     for rows in bytes_of.tables_of(AUGMENTED, found.root / where):
         findings += _contradictions(rows, films, FROM_THE_FILM, (where, paths.NORMALIZED_MANIFEST))
-        inside = pc.and_(pc.is_in(rows.column("film_id"), value_set=ids), pc.less_equal(rows.column("copy"), copies))
-        if beyond := len(rows) - pc.sum(pc.less_equal(rows.column("copy"), copies)).as_py():
+        asked_for = pc.less_equal(rows.column("copy"), copies)
+        if beyond := len(rows.filter(pc.invert(asked_for))):
             findings.append(Finding("manifest", where, f"{beyond:,} rows of copies above {copies}", f"0 to {copies}"))
-        known = rows.filter(inside)
+        known = rows.filter(pc.and_(pc.is_in(rows.column("film_id"), value_set=ids), asked_for))
         film = pc.index_in(known.column("film_id"), value_set=ids).to_numpy()
         np.add.at(seen, (film, known.column("copy").to_numpy()), 1)
         failed = pc.not_equal(known.column("status"), "ok").to_numpy()
         seen[film[failed], 1:] += 1
-    for film, copy in np.argwhere(seen != 1)[:1]:
-        wrong = int((seen != 1).sum())
-        told = f"copy {copy} of film {ids[int(film)].as_py()[:12]} comes {seen[film, copy]} times ({wrong:,} such)"
+    if len(wrong := np.argwhere(seen != 1)):
+        place, copy = wrong[0].tolist()
+        told = f"copy {copy} of film {ids[place].as_py()[:12]} comes {seen[place, copy]} times ({len(wrong):,} such)"
         findings.append(Finding("manifest", where, told, f"each film's images 0 to {copies}, each once"))
     return findings

@@ -61,10 +61,13 @@ def _copy(row: AugmentedRow, params: AugmentParams) -> str:
 
 def _drawn(row: AugmentedRow) -> list[tuple[str, str]]:
     meanings = {one.name: one.column.doc for one in AUGMENTED.drawn}
-    return [
-        (name, f"{('yes' if value else 'no') if isinstance(value, bool) else f'{value:.4f}'}  ({meanings[name]})")
-        for name, value in row.drawn.items()
-    ]
+    return [(name, f"{_number(value)}  ({meanings[name]})") for name, value in row.drawn.items()]
+
+
+def _number(value: float | bool) -> str:  # noqa: FBT001 - a number that was drawn, or whether a film was flipped
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4f}"
 
 
 def _versions(image: Replayed, made: Made) -> str:
@@ -78,8 +81,8 @@ def version_text(then: Mapping[str, str]) -> str:
     if not then:
         listed = ", ".join(f"{name} {number}" for name, number in now.items())
         return f"not recorded (made by an older cxr-pipeline); now {listed}"
-    differing = [f"{name} {number} then, {now.get(name, 'none')} now" for name, number in then.items()
-                 if now.get(name) != number]  # fmt: skip
+    others = {name: number for name, number in then.items() if now.get(name) != number}
+    differing = [f"{name} {number} then, {now.get(name, 'none')} now" for name, number in others.items()]
     if differing:
         return f"OTHERS THAN WHEN IT WAS MADE: {'; '.join(differing)}"
     return f"{', '.join(f'{name} {number}' for name, number in then.items())}, as when it was made"

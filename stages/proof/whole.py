@@ -16,7 +16,6 @@ from manifests.shards import ImageFolder
 from stages import paths
 from stages.contract import Root, StageError
 from stages.drawn import AUGMENTED
-from stages.normalize import read_raw
 from stages.proof.remake import Film, Made, Replayed, read_stored, replay_film
 
 FILMS_PER_JOB = 48  # with 20 copies each about the images of one shard
@@ -24,7 +23,12 @@ FILMS_PER_JOB = 48  # with 20 copies each about the images of one shard
 
 @dataclass(frozen=True, slots=True)
 class ReplayJob:
-    """Some films, and their augmented rows as an Arrow stream: rows as objects would fill the parent's memory."""
+    """Some films, and the rows of their images in the augmented manifest.
+
+    Attributes:
+        films: whose images are made anew.
+        rows: as an Arrow stream (`packed`): rows as objects would fill the parent's memory.
+    """
 
     films: tuple[Film, ...]
     rows: bytes
@@ -32,7 +36,16 @@ class ReplayJob:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What came of a job."""
+    """What came of a job.
+
+    Attributes:
+        normalized: normalized films that were made anew.
+        augmented: images of the augmented manifest that were, originals among them.
+        same: of both, how many are byte for byte those of their rows and those stored.
+        redrawn: copies whose numbers the seed gives again.
+        copies: of `augmented`, all but the originals.
+        problems: a sentence for each film or image that differs or cannot be made.
+    """
 
     normalized: int = 0
     augmented: int = 0
@@ -56,13 +69,12 @@ def replay_job(job: ReplayJob, *, made: Made, raw: AnyPath, root: Root) -> Tally
     for film in job.films:
         mine = of_film.get(film.normalized.film_id, [])
         try:
-            data = read_raw(raw, film.divided)
+            again = list(replay_film(film, mine, made=made, raw=raw, stored=stored))
         except StageError as error:
             problems.append(str(error))
             continue
-        for one in replay_film(data, film, mine, made=made, stored=stored):
-            problems += [f"{one.row.path}: {one.problem()}"] if not one.same else []
-            replayed.append(one)
+        problems += [f"{image.row.path}: {image.problem()}" for image in again if not image.same]
+        replayed += again
     images = [(one, one.row) for one in replayed if isinstance(one.row, AugmentedRow)]
     return Tally(
         normalized=len(replayed) - len(images),

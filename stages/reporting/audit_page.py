@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from stages.films.frame import Frame
 from stages.films.placement import Policy, place
-from stages.reporting import audit_plots, drawn
+from stages.reporting import audit_plots, distributions
 from stages.reporting.page import MOST_CLASSES, Figures, render
 from stages.reporting.sections import Section
 
@@ -61,7 +61,7 @@ def _size_plot(summary: Figures) -> Markup | None:
     if not any(sizes.values()) or len(sizes) > MOST_CLASSES:
         return None
     frame = summary.get("frame")
-    return drawn.size_plot(
+    return distributions.size_plot(
         sizes,
         frame=Frame(height=frame["height"], width=frame["width"]) if frame else None,
         alt="Width and height of every usable film, by class; the table below has medians and extremes.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from stages.reporting import drawn
+from stages.reporting import distributions
 from stages.reporting.dots import Dots, ForScreens, dot_plot
 from stages.reporting.page import MOST_CLASSES, Figures, split_name
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 AXES = {"bits_per_pixel": "bits per pixel of the file", "aspect": "width / height"}
+AXIS_OF_AUC = "AUC against the rest, 95 % interval"
 CHANCE = 0.5  # the AUC that tells nothing
 TRANSFER = "train to test"  # the last row of a class's way
 
@@ -44,20 +45,24 @@ def _dots(name: str, tells: Mapping[str, Figures]) -> Dots:
 
 def _feature_plot(split: str, found: Figures) -> ForScreens | None:
     """Return a plot of the AUC of each feature for each class, or None where there is nothing to plot."""
-    classes = list(dict.fromkeys(name for by_class in found.values() for name in by_class))
+    alt = f"AUC of each file feature for each class, {split_name(split)}; the table below has the same numbers."
+    return _plot_of_classes(found, alt)
+
+
+def _plot_of_classes(rows: Mapping[str, Figures], alt: str) -> ForScreens | None:
+    """Return a plot of how far each row tells each class, or None where there is no class, or too many to be seen.
+
+    Args:
+        rows: figures of each class, by what tells them.
+        alt: what a reader who does not see the plot should know.
+    """
+    classes = dict.fromkeys(name for by_class in rows.values() for name in by_class)
     if not 0 < len(classes) <= MOST_CLASSES:
         return None
     series = [
-        _dots(name, {feature: by_class[name] for feature, by_class in found.items() if name in by_class})
-        for name in classes
+        _dots(name, {row: by_class[name] for row, by_class in rows.items() if name in by_class}) for name in classes
     ]
-    return dot_plot(
-        series,
-        categories=list(found),
-        axis="AUC against the rest, 95 % interval",
-        mark=CHANCE,
-        alt=f"AUC of each file feature for each class, {split_name(split)}; the table below has the same numbers.",
-    )
+    return dot_plot(series, categories=list(rows), axis=AXIS_OF_AUC, mark=CHANCE, alt=alt)
 
 
 def _classes_of(joint: Figures) -> Sequence[str]:
@@ -82,7 +87,7 @@ def _joint_plot(name: str, joint: Figures) -> ForScreens | None:
     return dot_plot(
         [_dots(row, tells) for row, tells in rows.items()],
         categories=list(joint),
-        axis="AUC against the rest, 95 % interval",
+        axis=AXIS_OF_AUC,
         mark=CHANCE,
         alt=f"How well each source tells {name} from the rest within each split, and learned in train and asked in "
         "the test; the table below has the same numbers.",
@@ -118,25 +123,14 @@ def _mark_plot(split: str, policies: Figures) -> ForScreens | None:
         for policy, found in policies.items()
         for mark, of in found["marks"].get(split, {}).items()
     }
-    classes = dict.fromkeys(name for by_class in rows.values() for name in by_class)
-    if not 0 < len(classes) <= MOST_CLASSES:
-        return None
-    series = [
-        _dots(name, {row: by_class[name] for row, by_class in rows.items() if name in by_class}) for name in classes
-    ]
-    return dot_plot(
-        series,
-        categories=list(rows),
-        axis="AUC against the rest, 95 % interval",
-        mark=CHANCE,
-        alt=f"How far what each policy does tells each class, {split_name(split)}; the table below has the numbers.",
-    )
+    alt = f"How far what each policy does tells each class, {split_name(split)}; the table below has the numbers."
+    return _plot_of_classes(rows, alt)
 
 
 def _histograms(name: str, found: Figures, classes: Sequence[str]) -> Markup | None:
     if not found.get("counts") or len(classes) > MOST_CLASSES:
         return None
-    return drawn.histograms(
+    return distributions.histograms(
         {split_name(split): by_class for split, by_class in found["counts"].items()},
         edges=found["edges"],
         classes=classes,

@@ -1,4 +1,4 @@
-"""HTML pages: one file each, with all they need inside, made of figures that the stages hand over."""
+"""What HTML pages are rendered by: one file each, with all they need inside, of figures that the stages hand over."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 
 from manifests.store import TOOL_VERSION
-from stages.reporting import dots, text
-from stages.reporting.dots import Dots, ForScreens
+from stages.reporting import text
 
 Figures = Mapping[str, Any]  # nested, as JSON has them
 
@@ -39,9 +38,19 @@ def render(template: str, **values: Any) -> str:
     return _environment().get_template(f"{template}.html.j2").render(tool_version=TOOL_VERSION, **values)
 
 
+class _OfFigures(Environment):
+    """Looks figures up by the names in them alone: a class may be called `clear`, as a method of dicts is."""
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return `obj[argument]`, and never an attribute of a mapping in its place."""
+        if isinstance(obj, Mapping) and argument not in obj:
+            return self.undefined(obj=obj, name=argument)
+        return super().getitem(obj, argument)
+
+
 @cache
 def _environment() -> Environment:
-    environment = Environment(
+    environment = _OfFigures(
         loader=PackageLoader("stages.reporting"),
         autoescape=True,
         trim_blocks=True,
@@ -70,40 +79,3 @@ def _percent(value: object) -> str:
 def split_name(split: str) -> str:
     """Return a split's name as a reader meets it."""
     return SPLIT_NAMES.get(split, split)
-
-
-def comparison_page(summary: Figures, *, facts: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page of `reports/comparison.json`.
-
-    Args:
-        summary: what the JSON holds.
-        facts: tables of names and values at the page's end, by title: runs, parameters, versions.
-    """
-    return render("comparison", summary=summary, facts=facts, forest_plot=_forest_plot(summary))
-
-
-def _forest_plot(summary: Figures) -> ForScreens | None:
-    """Return a plot of the differences in accuracy and class by class, or None where they are too many to be seen."""
-    classes, contrasts = summary["classes"], summary["contrasts"]
-    if len(classes) > MOST_CLASSES or len(contrasts) > MOST_CLASSES:
-        return None
-    rows = {f"{of['second']} \N{MINUS SIGN} {of['first']}": of for of in contrasts}
-    of_series = {"accuracy": rows} | {
-        f"recall of {label}": {row: of["recall"][label] for row, of in rows.items() if label in of["recall"]}
-        for label in classes
-    }
-    series = [
-        Dots(
-            name,
-            {row: 100 * of["difference"] for row, of in found.items()},
-            {row: (100 * of["low"], 100 * of["high"]) for row, of in found.items()},
-        )
-        for name, found in of_series.items()
-    ]
-    return dots.forest_plot(
-        series,
-        categories=list(rows),
-        axis="difference in percentage points, with its 95 % interval",
-        alt="Difference of each pair of runs in accuracy and in the recall of each class, with intervals; the tables "
-        "have the same numbers.",
-    )

@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import assume, given, settings
@@ -19,12 +20,13 @@ from pipeline.lock import LOCK
 from stages import plan
 from stages.audit import AuditParams
 from stages.contract import Machine, ParamsError, StageError
-from stages.planning import forecast, made_up, words
+from stages.planning import forecast, made_up, storage, words
 from stages.planning.clock import Clocked
-from stages.planning.forecast import Prices, Size
+from stages.planning.forecast import Size
 from stages.planning.rates import Rates, StageRates, combined
 from stages.planning.sample import films_of
 from stages.planning.schema import PlanReport
+from stages.planning.storage import Prices
 from stages.split import SplitParams
 
 FREE = Prices(core_hour=0, gb_month=0, puts=0, gets=0)
@@ -118,32 +120,30 @@ def test_twice_the_films_take_four_times_as_long_where_all_are_compared_with_all
 @given(st.integers(1, 60_000), st.integers(1, 200))
 @settings(max_examples=15)
 def test_the_disk_is_shards_times_their_size_and_grows_with_the_films(films: int, most: int) -> None:
-    kept = forecast.stored(RATES, a_size(films, films_per_shard=most))["normalized"]
+    kept = storage.stored(RATES, a_size(films, films_per_shard=most))["normalized"]
     assert kept.files * kept.file_bytes == pytest.approx(films * RATES.normalized_bytes)
     assert kept.files >= ceil(films / most)
-    assert forecast.stored(RATES, a_size(2 * films))["normalized"].image_bytes > kept.image_bytes
+    assert storage.stored(RATES, a_size(2 * films))["normalized"].image_bytes > kept.image_bytes
 
 
 def test_shards_of_large_sets_are_counted_as_the_stages_make_them() -> None:
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
     from manifests.plan import plan as planned  # noqa: PLC0415 - beside the module of the same name
 
-    films = 3 * forecast.MOST_PLANNED
+    films = 3 * storage.MOST_PLANNED
     real = len(planned(pa.chunked_array([made_up.hashes(films, "others")]), films_per_shard=47))
-    assert forecast.shards(films, 47) == pytest.approx(real, rel=0.03)
+    assert storage.shards(films, 47) == pytest.approx(real, rel=0.03)
 
 
 def test_in_the_folder_layout_each_image_is_a_file() -> None:
-    kept = forecast.stored(RATES, a_size(1000, films_per_shard=0, trained_per_shard=0, train_share=0.5))
+    kept = storage.stored(RATES, a_size(1000, films_per_shard=0, trained_per_shard=0, train_share=0.5))
     assert (kept["normalized"].files, kept["augmented"].files) == (1000, 500 * 21)
 
 
 def test_a_plan_costs_what_its_prices_say() -> None:
-    size, kept = a_size(1000, workers=8), forecast.stored(RATES, a_size(1000, workers=8))
-    costs = forecast.cost(Prices(core_hour=0.5, gb_month=2, puts=10, gets=1), size, 3.0, kept)
+    size, kept = a_size(1000, workers=8), storage.stored(RATES, a_size(1000, workers=8))
+    costs = storage.cost(Prices(core_hour=0.5, gb_month=2, puts=10, gets=1), size, 3.0, kept)
     gb = sum(one.image_bytes + one.manifest_bytes for one in kept.values()) / 1e9
-    asked = forecast.requests(size, kept)
+    asked = storage.requests(size, kept)
     assert costs == pytest.approx(
         {"cores": 12.0, "storage a month": 2 * gb, "writes": asked.puts / 100, "reads": asked.gets / 1000}
     )
@@ -241,6 +241,26 @@ def test_a_sample_is_the_same_each_time_and_leaves_csvs_out(tmp_path: Path, film
     assert (len(one.files), one.of, one.labels["labels"]) == (5, 12, "folder")
     contents = [sorted((place.raw / path).read_bytes() for path in place.files) for place in (one, other)]
     assert contents[0] == contents[1]
+
+
+def test_films_that_cannot_be_measured_are_named_with_the_way_out(tmp_path: Path, machine: Machine) -> None:
+    (tmp_path / "raw/ill").mkdir(parents=True)
+    for number in range(8):
+        (tmp_path / f"raw/ill/{number}.png").write_bytes(b"no film")
+    asked = plan.PlanParams(sample=8, rounds=1)
+    with pytest.raises(StageError, match=r"on 8 of 8 files under .*raw \(.* none usable.*\); point --raw at films"):
+        plan.run(asked, tmp_path, replace(machine, raw=tmp_path / "raw"))
+
+
+def test_a_note_beside_the_films_costs_no_folder_its_meaning(tmp_path: Path, film_file: Callable[..., Path]) -> None:
+    """A licence or a README names no film: classes and delivered splits stay those of the folders."""
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "LICENSE.txt").write_text("CC BY 4.0")
+    for seed in range(6):
+        film_file(tmp_path / f"raw/{'test' if seed % 2 else 'train'}/ill/{seed}.png", seed, height=16, width=18)
+    sample = films_of(tmp_path / "raw", AuditParams(), 6, tmp_path / "into")
+    assert sample.labels == {}
+    assert sorted({Path(path).parent.as_posix() for path in sample.files}) == ["test/ill", "train/ill"]
 
 
 @given(st.floats(0, 0.4), st.floats(0, 0.4), st.floats(0, 0.9))

@@ -21,7 +21,8 @@ from stages import augment, normalize, paths, replay
 from stages.augment_params import AugmentParams
 from stages.contract import Failure, Machine, ParamsError, Report, StageError
 from stages.drawn import AUGMENTED
-from stages.films import codec
+from stages.films import codec, decode
+from stages.films.header import DecodeError
 from stages.films.operations import Brightness, Contrast, Flip, Gamma, Rotate, Shift
 from stages.normalize import NormalizeParams
 from stages.replay import ReplayParams
@@ -183,6 +184,25 @@ def test_a_raw_film_that_changed_is_named_and_replayed_by_none(made: Path, machi
     assert any("IM-0001-0001.jpeg: has changed since the audit" in line for line in report.lines)
     with pytest.raises(StageError, match="has changed since the audit"):
         one(made, machine, film="train/NORMAL/IM-0001-0001.jpeg")
+
+
+def test_a_raw_film_that_the_codecs_no_longer_read_is_named_and_the_others_are_replayed(
+    made: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, as_ever = (made / "data/raw/test/NORMAL/IM-0101-0001.jpeg").read_bytes(), decode.decode
+
+    def without_its_codec(data: bytes) -> Any:
+        if data == raw:
+            raise DecodeError("undecodable", "a codec is missing")
+        return as_ever(data)
+
+    monkeypatch.setattr(decode, "decode", without_its_codec)
+    report = whole(made, machine)
+    assert report.failed
+    assert any("IM-0101-0001.jpeg: the audit could read it" in line for line in report.lines)
+    assert report.done == FILMS - 1 + len(copies_of(made))
+    with pytest.raises(StageError, match="a codec is missing"):
+        one(made, machine, film="test/NORMAL/IM-0101-0001.jpeg")
 
 
 def test_a_stored_image_that_changed_is_told_in_grey_levels(in_folders: Path, machine: Machine) -> None:

@@ -1,6 +1,7 @@
 import csv
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from manifests.checks import ManifestError
 from manifests.fields import columns_of
 from manifests.rows import NORMALIZED, AugmentedRow, ImageRow, NormalizedRow, Split
 from manifests.shards import ImageFolder
-from stages import paths, training
-from stages.contract import Machine, StageError, Training
+from stages import paths, train_room
+from stages.contract import Machine, ParamsError, StageError, Training
 from stages.drawn import AUGMENTED
 from stages.films.codec import encode
 from stages.films.frame import Frame, Gray
@@ -31,6 +32,7 @@ from stages.learning import checkpoint, networks
 from stages.learning.room import Room
 from stages.normalize import placement_columns
 from stages.train import STAGE, TrainParams, run
+from stages.train_sources import read_sources
 
 Layout = Literal["shards", "folder"]
 
@@ -183,6 +185,35 @@ def test_copies_can_be_drawn_anew_for_every_epoch_by_the_recipe_of_the_stored_on
 
 
 @pytest.mark.usefixtures("films")
+def test_a_recipe_of_copies_that_is_none_is_refused_in_one_line_wherever_it_stands(tmp_path: Path) -> None:
+    online, manifest = replace_params(QUICK, augment="online"), tmp_path / paths.AUGMENTED_MANIFEST
+    old = store.Footer(params={"layout": "shards", "copies_of_each": 3})
+    store.write(store.read(AUGMENTED, manifest), AUGMENTED, manifest, old)
+    with pytest.raises(StageError, match=r"augmented/manifest\.parquet: .*copies_of_each"):
+        run(online, tmp_path, machine())
+
+    shutil.rmtree(tmp_path / paths.AUGMENTED)
+    with pytest.raises(ParamsError, match=r"params\.yaml, section augment: copies: .*valid integer"):
+        run(online, tmp_path, replace(machine(), sections={"augment": {"copies": "many"}}))
+
+
+@pytest.mark.usefixtures("films")
+def test_a_process_that_shares_its_batches_with_others_needs_room_for_its_share_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources, params = read_sources(tmp_path), replace_params(QUICK, batch_size=4000)
+    monkeypatch.setattr(train_room, "free_on", lambda _device: Room(500_000_000, "this test's memory"))
+    with pytest.raises(StageError, match=r"; batch_size \d+ would fit") as alone:
+        train_room.require_room(params, sources, torch.device("cpu"), ranks=1)
+    with pytest.raises(StageError, match=r"; batch_size \d+ would fit") as of_two:
+        train_room.require_room(params, sources, torch.device("cpu"), ranks=2)
+    one, two = (int(re.findall(r"batch_size (\d+)", str(error.value))[0]) for error in (alone, of_two))
+    assert two == 2 * one
+
+    train_room.require_room(params, sources, torch.device("cpu"), ranks=400)
+
+
+@pytest.mark.usefixtures("films")
 def test_copies_cannot_be_drawn_of_films_that_stay_on_the_disk(tmp_path: Path) -> None:
     found = replace(machine(), training=Training(residence="stream"))
     with pytest.raises(StageError, match="augment online: the films must lie in memory"):
@@ -200,13 +231,13 @@ def test_deterministic_kernels_are_asked_for_and_given_back(tmp_path: Path) -> N
 def test_what_cannot_fit_is_refused_before_it_is_tried_and_what_would_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "at_hand", lambda _device: Room(200_000_000, "this test's memory"))
+    monkeypatch.setattr(train_room, "free_on", lambda _device: Room(200_000_000, "this test's memory"))
 
     with pytest.raises(
         StageError, match=r"takes about .* GB, and 0\.2 GB are free .* batch_size \d+ would fit, or .* accumulation \d+"
     ):
         run(replace_params(QUICK, batch_size=4000), tmp_path, machine())
-    monkeypatch.setattr(training, "at_hand", lambda _device: Room(1_000_000, "this test's memory"))
+    monkeypatch.setattr(train_room, "free_on", lambda _device: Room(1_000_000, "this test's memory"))
     with pytest.raises(StageError, match="not even one image at a time would fit"):
         run(QUICK, tmp_path, machine())
 
@@ -343,6 +374,16 @@ def test_copies_of_a_film_that_has_left_train_are_refused(tmp_path: Path, films:
     write_films(tmp_path, "shards", [replace(films[0], split="val"), *films[1:]])
 
     with pytest.raises(StageError, match=r"data/augmented: 3 images, such as .*run augment again"):
+        run(QUICK, tmp_path, machine())
+
+
+@pytest.mark.usefixtures("films")
+def test_a_class_that_only_the_copies_lack_is_laid_to_them_and_not_to_split(tmp_path: Path) -> None:
+    manifest = tmp_path / "data/augmented/manifest.parquet"
+    copies, footer = store.read(AUGMENTED, manifest), store.read_footer(manifest)
+    store.write([row for row in copies if row.label != "viral"], AUGMENTED, manifest, footer)
+
+    with pytest.raises(StageError, match=r"data/augmented: holds no image of class viral.*; run augment again"):
         run(QUICK, tmp_path, machine())
 
 

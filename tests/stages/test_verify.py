@@ -22,6 +22,8 @@ from stages import audit, augment, folder, normalize, paths, split, verify
 from stages.augment_params import AugmentParams
 from stages.contract import Failure, Machine, Report, StageError
 from stages.drawn import AUGMENTED
+from stages.films import decode
+from stages.films.header import DecodeError
 from stages.proof.chain import CHAIN
 from stages.verify import VerifyParams
 from tests.attacks import flips
@@ -463,6 +465,39 @@ def test_an_image_of_another_frame_is_found_though_its_row_knows_its_bytes(in_fo
     rows[0] = replace(rows[0], sha256=hashlib.sha256(data).hexdigest(), encoded_bytes=len(data))
     store.write(rows, AUGMENTED, path, footer)
     assert any("an image of 4 x 4, not 32 x 40" in line for line in look(in_folders, machine).lines)
+
+
+def test_a_copy_whose_normalized_film_cannot_be_mended_is_named_and_left_as_it_was(
+    in_folders: Path, machine: Machine, files_of: FilesOf
+) -> None:
+    copy = next(row for row in store.read(AUGMENTED, in_folders / paths.AUGMENTED_MANIFEST) if row.copy == 1)
+    films = store.read(NORMALIZED, in_folders / paths.NORMALIZED_MANIFEST)
+    film = next(film for film in films if film.film_id == copy.film_id)
+    divided = store.read(SPLIT, in_folders / paths.SPLIT)
+    spoil(in_folders / "data/raw" / next(row.path for row in divided if row.film_id == film.film_id))
+    (in_folders / paths.NORMALIZED / film.path).write_bytes(b"P5")
+    spoil(in_folders / paths.AUGMENTED / copy.path)
+    was = files_of(in_folders / "data")
+    report = mend(in_folders, machine)
+    assert report.failed
+    for path in (f"{paths.NORMALIZED}/{film.path}", f"{paths.AUGMENTED}/{copy.path}"):
+        assert any("NOT mended" in line and f"{path} cannot be made anew" in line for line in report.lines), path
+    assert files_of(in_folders / "data") == was
+
+
+def test_a_film_that_the_codecs_no_longer_read_is_named_when_its_image_is_to_be_mended(
+    in_folders: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = store.read(NORMALIZED, in_folders / paths.NORMALIZED_MANIFEST)[0]
+    spoil(in_folders / paths.NORMALIZED / film.path)
+
+    def unreadable(_data: bytes) -> None:
+        raise DecodeError("undecodable", "a codec is missing")
+
+    monkeypatch.setattr(decode, "decode", unreadable)
+    report = mend(in_folders, machine)
+    assert report.failed
+    assert any(f"{film.path} cannot be made anew" in line and "a codec is missing" in line for line in report.lines)
 
 
 def test_the_audit_of_a_set_with_bad_files_is_verified(made: Path, machine: Machine, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
 
@@ -15,18 +14,13 @@ from stages import audit, augment, normalize, split
 from stages.augment_params import AugmentParams
 from stages.contract import Machine
 from stages.folder import Layout
+from tests.conftest import silent
 
 COPIES = 2
 CLASSES = (
     *("a/b", "ä ö ü", "two words", "=1+2", "v1.0", "..", "'quoted' \"twice\"", "{braces}", "no", "1", "ß|x", "C:\\"),
     *(f"class {number:02d}" for number in range(18)),
 )
-
-
-@contextmanager
-def silent(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:  # noqa: ARG001 - the signature of Track
-    """Stand in for a progress bar."""
-    yield lambda *_done: None
 
 
 MACHINE = Machine(fan_out=lambda work, jobs, **_shown: map(work, jobs), track=silent, device="cpu")

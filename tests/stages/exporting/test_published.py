@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -20,7 +21,7 @@ from stages import augment, paths
 from stages.augment_params import AugmentParams
 from stages.contract import Machine, ParamsError, StageError
 from stages.export import ExportParams, run
-from stages.exporting import hugging_face, image_folder, web_dataset
+from stages.exporting import card, hugging_face, image_folder, web_dataset
 from tests.stages.exporting.made import export
 
 FORMS = ("folder", "webdataset", "hf")
@@ -256,6 +257,18 @@ def test_a_split_without_images_and_a_wrong_question_say_what_to_do(built: Path,
         run(ExportParams(to="hf", onnx="x.onnx"), built, machine)
     with pytest.raises(ParamsError, match=r"expected --onnx FILE, or --to folder, webdataset or hf"):
         run(ExportParams(), built, machine)
+
+
+@pytest.mark.parametrize(
+    ("images", "band"),
+    [(999, "n<1K"), (1000, "1K<n<10K"), (999_999, "100K<n<1M"), (10**6, "1M<n<10M"), (8 * 10**6, "1M<n<10M")],
+)
+def test_the_card_names_the_size_as_the_hub_does(images: int, band: str) -> None:
+    told = card.Told(
+        classes=["ill"], counts={"train": {"images": images}}, bytes={"train": 1}, schema=pa.schema([]), facts={},
+        made_by={}, versions={}, sources={}, licence="",
+    )  # fmt: skip
+    assert card.front_matter(told)["size_categories"] == [band]
 
 
 def test_the_card_counts_names_its_source_and_leaves_the_licence_to_the_user(

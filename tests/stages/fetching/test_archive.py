@@ -103,6 +103,11 @@ def test_two_films_for_one_place_are_refused(tmp_path: Path, other: bytes) -> No
         unpacked(zipped({"one/train/NORMAL/a.jpeg": b"a" * 100, "two/train/NORMAL/a.jpeg": other}), tmp_path)
 
 
+def test_a_film_that_lies_in_a_film_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"would lie where another file lies"):
+        unpacked(zipped({"train/NORMAL/a.jpeg": b"a", "train/NORMAL/a.jpeg/b.jpeg": b"b"}), tmp_path)
+
+
 HOSTILE = {
     "parent folder": zipped({"../../a.jpeg": b"x"}),
     "parent folder within": zipped({"train/../../../a.jpeg": b"x"}),

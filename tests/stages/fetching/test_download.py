@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,21 @@ def test_a_file_is_there_whole_and_what_is_known_of_it_goes_with_it(tmp_path: Pa
     assert left(tmp_path) == ["films.zip", "films.zip.part.json"]
     discard(tmp_path / "films.zip")
     assert left(tmp_path) == []
+
+
+def test_as_much_is_told_of_as_the_file_has_however_small_the_blocks(tmp_path: Path) -> None:
+    bars: list[list[int]] = []
+
+    @contextmanager
+    def track(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:
+        assert unit == "kB"
+        bars.append([])
+        yield bars[-1].append
+
+    with served(DATA, drops=[1_000_001]) as shelf:
+        download(shelf.url, tmp_path / "films.zip", track=track, pauses_s=AT_ONCE)
+    assert len(bars) == 2
+    assert sum(bars[1]) == 3000, "the second begins with what came before"
 
 
 def test_a_file_that_is_there_is_not_asked_for_again(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from stages.fetching.placing import placed
         (["chest_xray/chest_xray/val/NORMAL/a.jpeg"], ["val/NORMAL/a.jpeg"]),
         (["set/NORMAL/a.png", "set/PNEUMONIA/b.png"], ["NORMAL/a.png", "PNEUMONIA/b.png"]),
         (["set/films/NORMAL/a.png"], ["NORMAL/a.png"]),
+        (["set/Training/NORMAL/a.png"], ["Training/NORMAL/a.png"]),
+        (["set/set/validation/NORMAL/a.png"], ["validation/NORMAL/a.png"]),
         (["a.png"], ["a.png"]),
         (
             ["x/images_001/images/a.png", "x/images_002/images/b.png"],

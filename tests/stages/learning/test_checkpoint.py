@@ -2,6 +2,7 @@ import contextlib
 import os
 import pickle
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_equal_checkpoints_give_equal_bytes(checkpoint: Checkpoint, tmp_path: Pa
         save(tmp_path / f"{number}.safetensors", checkpoint)
 
     assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
+def test_facts_come_back_in_one_order_so_that_pages_of_one_network_are_alike(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    facts = {f"fact {number}": "" for number in range(20)}
+    save(tmp_path / "model.safetensors", replace(checkpoint, facts=facts))
+
+    found = [list(load(tmp_path / "model.safetensors", CPU).facts) for _ in range(3)]
+
+    assert found == [sorted([*facts, "tool_version"])] * 3
 
 
 def test_weights_laid_out_for_speed_are_saved_like_any_other(checkpoint: Checkpoint, tmp_path: Path) -> None:
@@ -151,6 +163,7 @@ def test_weights_of_a_stranger_run_no_code_and_take_no_memory(tmp_path: Path, da
         ("classes", "7"),
         ("classes", "[1, 2, 3]"),
         ("classes", '{"a": 1}'),
+        ("classes", '"abc"'),
         ("height", "1000000000000"),
         ("height", "-5"),
         ("height", "9" * 5000),
@@ -158,6 +171,7 @@ def test_weights_of_a_stranger_run_no_code_and_take_no_memory(tmp_path: Path, da
         ("mean", "nan"),
         ("std", "0"),
         ("std", "nan"),
+        ("std", "inf"),
         ("network", "x" * 10),
     ],
     ids=lambda value: value[:20],

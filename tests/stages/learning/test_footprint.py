@@ -69,7 +69,7 @@ def test_every_batch_size_is_told_from_two_steps(name: str) -> None:
 def test_the_largest_batch_fits_and_one_image_more_does_not(
     free: int, moments: list[tuple[int, int]], each: int
 ) -> None:
-    parts = dict.fromkeys(("weights", "gradients", "optimizer", "activations", "working", "kept"), 0)
+    parts = dict.fromkeys(("weights", "gradients", "optimizer", "activations"), 0)
     needs = Footprint(batch_size=1, **parts, moments=tuple(moments), kept_of=(0, each))
 
     largest = needs.largest_batch(free)

@@ -1,8 +1,11 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from stages.contract import StageError
 from stages.learning.networks import initialised
@@ -43,6 +46,29 @@ def test_a_state_of_which_one_bit_was_changed_is_refused(keeper: Keeper, share: 
     local(keeper).write_bytes(data)
 
     with pytest.raises(StageError, match="its bytes are not those that were saved"):
+        keeper.find()
+
+
+@pytest.mark.parametrize("told", ["run", "progress"])
+def test_a_state_whose_header_tells_something_else_is_refused(keeper: Keeper, told: str) -> None:
+    """A bit of a digit is enough: the run would go on from another update, with other sums, and say nothing."""
+    with safe_open(local(keeper), framework="pt") as file:
+        tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    digit = re.search(r"\d", metadata[told])
+    assert digit
+    at = digit.start()
+    changed = f"{metadata[told][:at]}{int(digit[0]) ^ 1}{metadata[told][at + 1 :]}"
+    save_file(tensors, local(keeper), {**metadata, told: changed})
+
+    with pytest.raises(StageError, match=r"another seed|its bytes are not those that were saved"):
+        keeper.find()
+
+
+@pytest.mark.parametrize("run", ["[1]", "3", "{"])
+def test_a_state_whose_run_is_no_table_is_refused(keeper: Keeper, run: str) -> None:
+    save_file({}, local(keeper), {"run": run, "progress": "{}", "sha256": ""})
+
+    with pytest.raises(StageError, match="it cannot be read"):
         keeper.find()
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from stages.learning.room import at_hand, left_in_cgroups
+from stages.learning.room import free_on, left_in_cgroups
 
 
 def cgroup(folder: Path, **files: str) -> None:
@@ -43,7 +43,7 @@ def test_without_cgroups_there_is_no_limit(tmp_path: Path) -> None:
 
 
 def test_a_host_has_some_memory_free_and_no_more_than_it_has() -> None:
-    room = at_hand(torch.device("cpu"))
+    room = free_on(torch.device("cpu"))
 
     assert 0 < room.free <= psutil.virtual_memory().total
     assert "this host's memory" in room.what

@@ -36,6 +36,30 @@ def test_a_signal_waits_for_the_end_of_an_update_and_for_what_comes_first(heard:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN, "what the handler set stays"
 
 
+def test_a_signal_after_the_last_update_is_heard_at_the_end(heard: list[int]) -> None:
+    done: list[str] = []
+    with held_back(lambda: done.append("saved")) as between_updates:
+        between_updates()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert done == ["saved"]
+    assert heard == [signal.SIGTERM]
+
+
+def test_a_run_whose_handler_returns_goes_on_and_hears_of_a_signal_once() -> None:
+    noted: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: noted.append(number))
+    try:
+        with held_back(lambda: None) as between_updates:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for _update in range(3):
+                between_updates()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert noted == [signal.SIGTERM]
+
+
 def test_handlers_are_given_back_whatever_happens(heard: list[int]) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ValueError, match="within"), held_back(lambda: None):

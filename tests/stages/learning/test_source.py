@@ -125,13 +125,13 @@ def test_a_shard_that_is_gone_is_named(tmp_path: Path, where: Residence) -> None
 def test_the_residence_follows_from_the_memory_at_hand(
     monkeypatch: pytest.MonkeyPatch, asked: str, free: int, expected: str
 ) -> None:
-    monkeypatch.setattr(residence, "at_hand", lambda _device: Room(free, "a machine"))
+    monkeypatch.setattr(residence, "free_on", lambda _device: Room(free, "a machine"))
 
     assert choose(asked, 100, CPU) == expected
 
 
 def test_a_device_with_no_room_leaves_the_images_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(residence, "at_hand", lambda device: Room({"cuda": 10, "cpu": 1000}[device.type], "a machine"))
+    monkeypatch.setattr(residence, "free_on", lambda device: Room({"cuda": 10, "cpu": 1000}[device.type], "a machine"))
 
     assert choose("auto", 100, torch.device("cuda")) == "host"
     with pytest.raises(StageError, match=r"residence device: the images need .* GB .*use --residence stream"):

@@ -111,10 +111,12 @@ class Bomb:
     [
         ({"model": {"weight": torch.zeros(1)}}, "it holds a dict of model"),
         ([torch.zeros(1)], "it holds a list"),
+        ({1: torch.zeros(1)}, "it holds a dict of 1"),
+        ({"classifier.1.weight": torch.tensor(1.0)}, "holds no weights of torchvision:squeezenet1_1: it lacks"),
         (Bomb(), "it holds more than tensors, which would run code"),
         ({"weight": torch.zeros(1)}, "holds no weights of torchvision:squeezenet1_1: it lacks features.0.bias"),
     ],
-    ids=["wrapped", "list", "code", "other"],
+    ids=["wrapped", "list", "numbered", "a number", "code", "other"],
 )
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path, held: object, message: str) -> None:
     torch.save(held, tmp_path / "weights.pth")

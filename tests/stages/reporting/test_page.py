@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from stages.reporting import audit_page, page, text
+from stages.reporting import audit_page, comparison_page, page, text
 from stages.reporting.evaluation_page import evaluation_page
 
 CLASSES = ["normal", "<b>bacterial & co</b>", "viral $5 \N{CJK UNIFIED IDEOGRAPH-80BA}"]
@@ -336,6 +336,15 @@ def test_a_page_shows_what_was_made_to_harm_and_does_nothing_of_it(harmful: str)
         assert "49" not in found.text or "{{" in harmful
 
 
+@pytest.mark.parametrize("name", ["clear", "items", "values", "get", "copy"])
+def test_a_class_may_have_the_name_of_a_method_of_dicts_and_be_missing_in_a_split(name: str) -> None:
+    """Templates would take the method for the figures of a class that a split lacks."""
+    summary = renamed(AUDIT, {CLASSES[1]: name})
+    assert name in summary["classes"]
+    assert name not in summary["by_class"]["none"]
+    assert "built-in method" not in words(audit_page.audit_page(summary))
+
+
 def test_of_very_many_classes_there_are_tables_and_no_plots() -> None:
     """A raw folder with a class for each film is audited, and its page opens."""
     classes = [f"class {number}" for number in range(page.MOST_CLASSES + 1)]
@@ -451,7 +460,7 @@ def comparison(*contrasts: dict[str, Any], **more: Any) -> str:
         "leaking": [],
         **more,
     }
-    return page.comparison_page(summary, facts={"Parameters": {"draws": 10_000}})
+    return comparison_page.comparison_page(summary, facts={"Parameters": {"draws": 10_000}})
 
 
 def test_a_comparison_of_two_tells_their_difference_first() -> None:

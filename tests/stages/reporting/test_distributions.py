@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.films.frame import Frame
-from stages.reporting import drawn
+from stages.reporting import distributions
 from stages.reporting.dots import LETTERS_BESIDE, Dots, dot_plot, even, forest_plot
 from stages.reporting.svg import NARROW, WIDE
 
@@ -70,7 +70,7 @@ def test_an_interval_is_drawn_from_end_to_end_and_a_missing_value_not_at_all() -
 def test_names_are_text(name: str) -> None:
     for svg in (
         dot_plot([Dots(name, {name: 0.4})], categories=[name], axis=name, alt=name).wide,
-        drawn.histograms({name: {name: [1, 2]}}, edges=[0.5, 1, 2], classes=[name], axis=name, alt=name),
+        distributions.histograms({name: {name: [1, 2]}}, edges=[0.5, 1, 2], classes=[name], axis=name, alt=name),
     ):
         assert words(svg).count(name) == 3
         assert read(svg).get("aria-label") == name
@@ -80,7 +80,7 @@ def test_names_are_text(name: str) -> None:
 
 
 def test_a_small_class_is_drawn_as_high_as_a_large_one() -> None:
-    svg = drawn.histograms(
+    svg = distributions.histograms(
         {"train": {"few": [1, 3], "many": [100, 300]}}, edges=[1, 2, 4], classes=["few", "many"], axis="x", alt="x"
     )
     few, many = [str(path.get("d")) for path in read(svg).iter(f"{SVG}path") if not path.get("transform")]
@@ -90,12 +90,12 @@ def test_a_small_class_is_drawn_as_high_as_a_large_one() -> None:
 
 def test_an_axis_of_any_reach_has_a_few_marks() -> None:
     for high in (1.3, 3, 50, 1e4, 1e9):
-        svg = drawn.histograms({"train": {"a": [1]}}, edges=[1, high], classes=["a"], axis="x", alt="x")
+        svg = distributions.histograms({"train": {"a": [1]}}, edges=[1, high], classes=["a"], axis="x", alt="x")
         assert 1 <= len(words(svg)) - 5 <= 10
 
 
 def test_films_that_are_all_alike_have_a_histogram() -> None:
-    assert "100 %" in words(drawn.histograms({"a": {"b": [5]}}, edges=[1, 1], classes=["b"], axis="x", alt="x"))
+    assert "100 %" in words(distributions.histograms({"a": {"b": [5]}}, edges=[1, 1], classes=["b"], axis="x", alt="x"))
 
 
 def points(svg: str) -> list[list[tuple[float, float]]]:
@@ -106,7 +106,7 @@ def points(svg: str) -> list[list[tuple[float, float]]]:
 
 @given(st.lists(st.tuples(st.integers(8, 5000), st.integers(8, 5000)), min_size=1, max_size=20))
 def test_films_lie_where_their_sizes_are_on_one_scale(films: list[tuple[int, int]]) -> None:
-    svg = drawn.size_plot({"a": films[::2], "b": films[1::2]}, frame=Frame(height=256, width=300), alt="sizes")
+    svg = distributions.size_plot({"a": films[::2], "b": films[1::2]}, frame=Frame(height=256, width=300), alt="sizes")
     placed = [place for of_class in points(svg) for place in of_class]
     box = next(read(svg).iter(f"{SVG}rect"))
     left, bottom = float(str(box.get("x"))), float(str(box.get("y"))) + float(str(box.get("height")))
@@ -118,7 +118,7 @@ def test_films_lie_where_their_sizes_are_on_one_scale(films: list[tuple[int, int
 
 
 def test_a_scatter_without_a_frame_has_no_box() -> None:
-    svg = drawn.size_plot({"<b>": [(40, 30)]}, frame=None, alt="sizes")
+    svg = distributions.size_plot({"<b>": [(40, 30)]}, frame=None, alt="sizes")
     assert not list(read(svg).iter(f"{SVG}rect"))
     assert "<b>" in words(svg)
 
