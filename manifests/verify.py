@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests import seal, source, store
+from manifests import bounds, seal, source, store
 from manifests.checks import ManifestError
 from manifests.columns import Schema
 from manifests.places import AnyPath, at_hand, fetched, files_in
@@ -103,16 +103,17 @@ def tables_of(schema: Schema[Any], path: AnyPath) -> Iterator[pa.Table]:
     """Yield a manifest's rows, checked, some at a time, so that a long manifest fills no memory.
 
     Raises:
-        ManifestError: where the manifest breaks its schema.
+        ManifestError: where the manifest breaks its schema, or unfolds to more than its size explains.
     """
     store.require(store.read_footer(path), schema, path)
+    schema.check_columns(pq.read_schema(at_hand(path)), where=str(path))
     try:
-        with pq.ParquetFile(at_hand(path), pre_buffer=False) as file:  # or Arrow would keep all of it in memory
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                table = pa.Table.from_batches([batch])
+        with bounds.opened(path) as bounded:
+            for batch in bounded.file.iter_batches(ROWS_AT_ONCE):
+                table = bounded.plain_table(batch)
                 schema.check(table, where=str(path))
-                yield table.replace_schema_metadata(None).cast(schema.arrow)
-    except (pa.ArrowInvalid, OSError) as error:
+                yield table.cast(schema.arrow)
+    except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests import store
+from manifests import slices, store, verify
 from manifests.checks import ManifestError
 from manifests.columns import Schema
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT, NormalizedRow
@@ -279,6 +279,30 @@ def test_a_manifest_that_unfolds_to_more_than_its_size_explains_is_refused_befor
         ManifestError, match=r"columns are|unfold to 1\d\d,\d*,\d*; expected|hold 1,000,000 rows; expected"
     ):
         store.read(NORMALIZED, manifest)
+    assert pa.default_memory_pool().max_memory() == before
+
+
+READERS: dict[str, Callable[[Schema[Any], Path], object]] = {
+    "whole": store.read_table,
+    "some rows at a time": lambda schema, path: list(verify.tables_of(schema, path)),
+    "a row": lambda schema, path: slices.rows_between(schema, path, 0, 1),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", ["in a column", "in a column of lists"])
+def test_a_text_that_all_rows_share_is_refused_however_the_manifest_is_read(
+    manifest: Path, text: str, reader: str
+) -> None:
+    """Parquet keeps it once; each row would have its own in memory, 72 MB of them."""
+    store.write(AUDITED.table_of({"path": ["film.png"], "status": ["ok"]}, 1), AUDITED, manifest, Footer())
+    column, value = ("reason", "x" * 60_000) if text == "in a column" else ("flags", ["x" * 60_000])
+    place = AUDITED.arrow.get_field_index(column)
+    many = pa.chunked_array([[value] * 1200], AUDITED.arrow.field(column).type)
+    replaced(manifest, lambda one: one.take(pa.repeat(0, 1200)).set_column(place, one.schema.field(place), many))
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(ManifestError, match=r"bytes unfold to 7\d,\d*,\d*; expected 6\d,\d*,\d* at most"):
+        READERS[reader](AUDITED, manifest)
     assert pa.default_memory_pool().max_memory() == before
 
 
