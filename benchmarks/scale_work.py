@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from manifests import store
 from manifests.columns import Schema
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS
 from manifests.verify import tables_of
 from stages import compare, judgement, labels, nih, normalize, paths, query, split, verify
@@ -136,7 +136,7 @@ def plan_shards(asked: Asked) -> int:
 
 def plan_export(asked: Asked) -> int:
     """Plan the output shards of an export: every image by its hash, 1,000 a shard."""
-    return len(plan(_column(asked, "sha256"), films_per_shard=1000))
+    return len(films_by_prefix(_column(asked, "sha256"), films_per_shard=1000))
 
 
 def _column(asked: Asked, name: str) -> pa.ChunkedArray:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import accumulate, groupby, islice
@@ -28,7 +28,7 @@ from manifests.store import MANIFEST, flush, write_bytes, written_aside
 
 
 class Stored(Protocol):
-    """What says where an image's bytes lie: a row of a manifest, or a part of one."""
+    """Whatever says where an image's bytes lie: a row of a manifest, or a part of one."""
 
     @property
     def path(self) -> str:
@@ -52,8 +52,8 @@ GROUP_BYTES = 2_500_000  # about what a reader gets at once: 32 normalized films
 # Nullable, though no image is missing: Hugging Face `datasets` takes a column for an Image feature only where its
 # Arrow field is the one that an Image would have, and that is a nullable one.
 IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-SHARD_BYTES = 100_000_000  # at most, were no image to shrink: a worker holds a shard two or three times
-FILES_AT_ONCE = 4096  # of those on disk, compared with the manifest's
+SHARD_BYTES = 100_000_000  # the most, were no image to shrink: a worker holds a shard two or three times
+FILES_AT_ONCE = 4096  # files on disk that are compared with the manifest's together
 RECIPE_KEY = b"cxr_pipeline_recipe"
 
 
@@ -72,9 +72,9 @@ def films_per_shard(images_per_film: int, image_bytes: int, *, at_most: int) -> 
     """Return how many films a shard may hold, so that a worker's memory is bounded whatever the frame.
 
     Args:
-        images_per_film: of each film.
-        image_bytes: of an image, were it not to shrink.
-        at_most: images that a shard shall hold.
+        images_per_film: how many images are made of each.
+        image_bytes: size of an image that no codec shrinks.
+        at_most: the most images that a shard shall hold.
     """
     return max(1, min(at_most, SHARD_BYTES // image_bytes) // images_per_film)
 
@@ -233,24 +233,32 @@ class ImageFolder:
         """
         kept = pa.chunked_array([*keep.cast(pa.binary()).chunks, pa.array([MANIFEST.encode()])], pa.binary())
         if isinstance(self.path, ObjectPath):
-            there = pa.array([name.encode() for name, _ in self.path.under()], pa.binary())
-            doomed = [name.decode() for name in there.filter(pc.invert(pc.is_in(there, value_set=kept))).to_pylist()]
-            self.path.remove(doomed)
-            return len(doomed)
-        found = _under(self.path)
-        others: list[bytes] = []
-        folders: list[str] = []
-        while some := list(islice(found, FILES_AT_ONCE)):
-            folders += [entry.path for entry in some if entry.is_dir(follow_symlinks=False)]
-            files = [Path(entry.path).relative_to(self.path).as_posix() for entry in some if entry.is_file()]
-            names = pa.array(map(os.fsencode, files), pa.binary())
-            others += names.filter(pc.invert(pc.is_in(names, value_set=kept))).to_pylist()
-        for name in others:
-            (self.path / os.fsdecode(name)).unlink()
-        for folder in folders:
-            with suppress(OSError):  # it is not empty
-                Path(folder).rmdir()
-        return len(others)
+            others = _others((name for name, _ in self.path.under()), kept)
+            self.path.remove(others)
+            return len(others)
+        return _remove_other_files(self.path, kept)
+
+
+def _others(names: Iterable[str], kept: pa.ChunkedArray) -> list[str]:
+    """Return the names that are none of those kept, which come as bytes: a file's name need not be UTF-8."""
+    found = pa.array(map(os.fsencode, names), pa.binary())
+    return [os.fsdecode(name) for name in found.filter(pc.invert(pc.is_in(found, value_set=kept))).to_pylist()]
+
+
+def _remove_other_files(folder: Path, kept: pa.ChunkedArray) -> int:
+    """Delete the files that are not kept, and the folders that are empty then; return how many files there were."""
+    found = _under(folder)
+    others: list[str] = []
+    folders: list[str] = []
+    while some := list(islice(found, FILES_AT_ONCE)):
+        folders += [entry.path for entry in some if entry.is_dir(follow_symlinks=False)]
+        others += _others((Path(each.path).relative_to(folder).as_posix() for each in some if each.is_file()), kept)
+    for name in others:
+        (folder / name).unlink()
+    for inner in folders:
+        with suppress(OSError):  # it is not empty
+            Path(inner).rmdir()
+    return len(others)
 
 
 def _under(folder: Path) -> Iterator[os.DirEntry[str]]:

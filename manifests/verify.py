@@ -48,7 +48,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of looking at some files."""
+    """What came of looking at some files.
+
+    Attributes:
+        findings: what is wrong with them.
+        files: how many were read.
+        images: how many images they hold.
+        size: of the files, bytes.
+    """
 
     findings: tuple[Finding, ...] = ()
     files: int = 0
@@ -143,7 +150,7 @@ def _starts(shards: pa.Array) -> list[int]:
 
 
 def rows_digest(table: pa.Table) -> str:
-    """Return a digest of a table's values, the same however its buffers lie in memory."""
+    """Return a digest of a table's values, the same however its buffers lie in memory; of columns without lists."""
     digest = hashlib.sha256()
     for name, column in zip(table.column_names, table.columns, strict=True):
         array = column.combine_chunks()
@@ -192,21 +199,33 @@ def _check_shard(file: Path, claim: ShardClaim, *, place: str, schema: Schema[An
     except (OSError, pa.ArrowInvalid) as error:  # a shard that was sealed so
         finding = Finding("shard", place, f"no shard ({error})", f"a shard of {claim.rows:,} images")
         return Checked((*findings, finding), files=1, size=sealed.size)
-    problem = _shard_problem(table, claim, schema, look)
-    if problem:
+    if problem := _shard_problem(table, claim, schema, look):
         findings.append(Finding(problem[0], place, *problem[1:]))
     return Checked(tuple(findings), files=1, images=len(table), size=sealed.size)
 
 
-def _shard_problem(table: pa.Table, claim: ShardClaim, schema: Schema[Any], look: Look) -> tuple[Kind, str, str] | None:
-    """Return what is wrong with a shard's rows and images: kind, found, expected."""
+Problem = tuple[Kind, str, str]  # kind, found, expected
+
+
+def _shard_problem(table: pa.Table, claim: ShardClaim, schema: Schema[Any], look: Look) -> Problem | None:
+    """Return what is wrong with a shard's columns, images and rows, the first thing that is."""
     if table.column_names != [IMAGE.name, *schema.arrow.names]:
         return "shard", f"the columns {table.column_names}", f"image and those of {schema.name}"
+    if table.schema.types != [IMAGE.type, *schema.arrow.types]:
+        return "shard", "columns of other types", f"the types of image and of {schema.name}"
     rows = table.select(schema.arrow.names).replace_schema_metadata(None).cast(schema.arrow)
-    images = table.column(IMAGE.name).combine_chunks()
+    if problem := _image_problem(table.column(IMAGE.name).combine_chunks(), rows, look):
+        return problem
+    if rows_digest(rows) != claim.digest:
+        return "shard", f"{len(rows):,} rows that are not the manifest's", f"the manifest's {claim.rows:,} rows"
+    return None
+
+
+def _image_problem(images: pa.StructArray, rows: pa.Table, look: Look) -> Problem | None:
+    """Return what is wrong with the first image that is not as its row says."""
     told = zip(*(rows.column(name).to_pylist() for name in IMAGE_COLUMNS), strict=True)
     for index, (path, sha256, size) in enumerate(told):
-        data = memoryview(images.field("bytes")[index].as_buffer())
+        data = memoryview(images.field("bytes")[index].as_buffer() or b"")
         digest = hashlib.sha256(data).hexdigest()
         if (digest, len(data)) != (sha256, size):
             return "shard", f"row {index}: {len(data):,} bytes of sha256 {digest[:12]}", f"{size:,} of {sha256[:12]}"
@@ -214,8 +233,6 @@ def _shard_problem(table: pa.Table, claim: ShardClaim, schema: Schema[Any], look
             return "shard", f"row {index}: image.path {images.field('path')[index].as_py()}", path
         if wrong := look(bytes(data)):
             return "shard", f"row {index} ({path}): {wrong}", "an image of the set's frame"
-    if rows_digest(rows) != claim.digest:
-        return "shard", f"{len(rows):,} rows that are not the manifest's", f"the manifest's {claim.rows:,} rows"
     return None
 
 
@@ -228,13 +245,13 @@ def check_files(claims: Sequence[FileClaim], *, folder: AnyPath, where: str, kin
         try:
             data = source.read(folder / claim.path)
         except source.SourceError as error:
-            found = "missing" if error.status == "missing" else f"cannot be read ({error})"
-            findings.append(Finding(kind, place, found, expected))
+            why = "missing" if error.status == "missing" else f"cannot be read ({error})"
+            findings.append(Finding(kind, place, why, expected))
             continue
         files, size = files + 1, size + len(data)
-        found = hashlib.sha256(data).hexdigest()
-        if found != claim.sha256:
-            findings.append(Finding(kind, place, f"{len(data):,} bytes of sha256 {found[:12]}", expected))
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 != claim.sha256:
+            findings.append(Finding(kind, place, f"{len(data):,} bytes of sha256 {sha256[:12]}", expected))
         elif look is not None and (wrong := look(data)):
             findings.append(Finding(kind, place, wrong, "an image of the set's frame"))
     return Checked(tuple(findings), files=files, images=files if look is not None else 0, size=size)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from manifests import store
 from manifests.columns import Schema
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from manifests.rows import FilmRow, ImageRow
 from manifests.seal import claimed_by
 from manifests.shards import SHARDS, ImageFolder, prefix_of
@@ -191,7 +191,7 @@ def shard_jobs(
         job_of: gives the job of a prefix of hashes and the films that have it.
         films_per_shard: the most films that a shard holds.
     """
-    planned = list(plan(films.column("film_id"), films_per_shard=films_per_shard).items())
+    planned = list(films_by_prefix(films.column("film_id"), films_per_shard=films_per_shard).items())
 
     def made(number: int) -> Job:
         prefix, places = planned[number]

@@ -14,7 +14,7 @@ from math import ceil
 
 import pyarrow as pa
 
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from stages.planning.made_up import hashes
 from stages.planning.rates import Rates, StageRates
 
@@ -207,7 +207,7 @@ def shards(films: int, most: int) -> int:
     while films >> doubled > MOST_PLANNED:
         doubled += 1
     part = films >> doubled
-    return len(plan(pa.chunked_array([hashes(part, "film")], pa.string()), films_per_shard=most)) << doubled
+    return len(films_by_prefix(pa.chunked_array([hashes(part, "film")], pa.string()), films_per_shard=most)) << doubled
 
 
 # --- memory ----------------------------------------------------------------------------------------------------

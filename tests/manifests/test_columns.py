@@ -137,6 +137,12 @@ def test_the_ends_of_a_range_belong_to_it(change: dict[str, Any]) -> None:
     assert BREAD.rows(BREAD.table([BreadRow(**{**LOAF, **change})])) == [BreadRow(**{**LOAF, **change})]
 
 
+def test_null_in_a_list_is_refused() -> None:
+    """A column that may be null may still hold no list of nulls: nobody who reads it looks for them."""
+    with pytest.raises(ManifestError, match=r"AuditedRow: column 'flags' holds 1 nulls in its lists; expected none"):
+        AUDITED.table_of({"path": ["a.png"], "status": ["ok"], "flags": [["clipped", None]]}, 1)
+
+
 def test_wrong_values_are_counted_and_three_are_shown() -> None:
     """A manifest with a thousand wrong rows still gives one line."""
     rows = [BreadRow(**{**LOAF, "grain": grain}) for grain in ("a", "a", "b", "c", "d", "rye")]

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests import shards
 from manifests.checks import ManifestError
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from manifests.rows import NORMALIZED, NormalizedRow
 from manifests.shards import IMAGE, SHARDS, ImageFolder, rows_per_group, shard_name
 from manifests.store import MANIFEST
@@ -67,7 +67,7 @@ def test_a_row_group_holds_images_of_some_megabytes_whatever_their_size(monkeypa
 
 def planned(films: Sequence[str], *, films_per_shard: int) -> dict[str, list[str]]:
     """Return the films of each shard, by its prefix."""
-    shards = plan(pa.chunked_array([films], pa.string()), films_per_shard=films_per_shard)
+    shards = films_by_prefix(pa.chunked_array([films], pa.string()), films_per_shard=films_per_shard)
     return {prefix: [films[place] for place in places] for prefix, places in shards.items()}
 
 
@@ -342,10 +342,3 @@ def test_what_the_manifest_does_not_claim_is_removed_and_all_else_stays(
     assert not (local(folder) / "val").exists()
     assert all(any(path.iterdir()) for path in local(folder).rglob("*") if path.is_dir())
     assert folder.remove_others(pa.chunked_array([sorted(keep)])) == 0
-
-
-@settings(max_examples=30)
-@given(films=FILMS)
-def test_a_plan_with_one_film_a_shard_names_each_film_by_its_own_prefix(films: list[str]) -> None:
-    """However long two hashes agree."""
-    assert len(planned(films, films_per_shard=1)) == len(films)

@@ -342,6 +342,8 @@ ODD_FOOTERS = [
     b'{"facts": {"raw": "a\\u0000b"}}',
     b'{"params": {"layout": {}}}',
     b'{"sources": {"x": 1}}',
+    b'{"files": {"0-aa.parquet": 7}}',
+    b'{"versions": {"numpy": null}}',
     b"\xff\xfe",
     b"9" * 10_000,
 ]
@@ -355,6 +357,14 @@ def test_a_footer_of_odd_parts_is_named_in_one_line(manifest: Path, normalized_r
     with pytest.raises(ManifestError, match="its footer is not ours") as caught:
         store.read(NORMALIZED, manifest)
     assert len(str(caught.value)) < 500
+
+
+def test_an_odd_part_of_a_footer_is_told_with_what_was_expected(manifest: Path, normalized_row: MadeRow) -> None:
+    store.write([normalized_row()], NORMALIZED, manifest, replace(FOOTER, facts={"classes": "normal"}))
+    with pytest.raises(
+        ManifestError, match=r"its footer is not ours \(classes is 'normal'; expected a list of texts\)"
+    ):
+        store.read(NORMALIZED, manifest)
 
 
 def test_what_a_footer_does_not_say_is_an_error_where_it_is_asked_for(manifest: Path, normalized_row: MadeRow) -> None:
