@@ -296,7 +296,7 @@ def labels_csv(asked: Asked) -> int:
 def nih_csv(asked: Asked) -> int:
     """Read a Data_Entry_2017.csv, and name every film by it."""
     files = _files(asked)
-    return _named(nih.read(asked.root / "Data_Entry_2017.csv", files, finding="Pneumonia", key=b""), files)
+    return _named(nih.read(asked.root, "Data_Entry_2017.csv", files, finding="Pneumonia", key=b""), files)
 
 
 def _files(asked: Asked) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from manifests.rows import DeliveredSplit, Status
+from manifests.rows import LONGEST_LABEL, DeliveredSplit, Status
 
 SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
     "train": "train",
@@ -18,7 +18,7 @@ SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
     "test": "test",
     "testing": "test",
 }
-LONGEST_NAME = 255  # letters of a class or a group: as many as a folder's name has bytes
+LONGEST_NAME = LONGEST_LABEL  # letters of a class or a group: as many as a folder's name has bytes
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

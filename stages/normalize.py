@@ -151,7 +151,10 @@ def read_raw(raw: AnyPath, film: SplitRow) -> bytes:
     try:
         data = source.read(raw / film.path)
     except source.SourceError as error:
-        raise StageError(f"{raw / film.path}: cannot be read ({error}); run the audit again") from error
+        why = "is gone" if error.status == "missing" else f"cannot be read ({error})"
+        raise StageError(
+            f"{raw / film.path}: {why}; expected the film that the audit saw; run the audit again"
+        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != film.film_id:
         raise StageError(

@@ -21,6 +21,7 @@ from stages import paths
 from stages.audit import AuditParams
 from stages.auditing.sample import IN_ALL, OF_A_CLASS
 from stages.augment_params import AugmentParams
+from stages.checkup.machine import cores
 from stages.contract import Machine, Params, ParamsError, Report, Root, Stage
 from stages.normalize import NormalizeParams
 from stages.planning import calibrate, tables, words
@@ -183,11 +184,6 @@ def train_share(params: PlanParams, test_share: float) -> float:
     told = params.split
     pool = 1 - (test_share or told.test_fraction)
     return max(0.0, pool * (1 - told.val_fraction - told.leak_probe_fraction))
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(params: PlanParams, root: Root, machine: Machine) -> Report:

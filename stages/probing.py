@@ -228,5 +228,5 @@ def _adversary(found: Adversary | None) -> dict[str, float | None] | None:
     """Return it as JSON has it, rounded to what does not hang on the order of a machine's additions."""
     if found is None:
         return None
-    numbers = {"auc": found.auc, "low": found.low, "high": found.high, "control": found.control}
-    return {name: None if number is None else round(number, 4) for name, number in numbers.items()}
+    figures = {"auc": found.auc, "low": found.low, "high": found.high, "control": found.control}
+    return {name: None if figure is None else round(figure, 4) for name, figure in figures.items()}
