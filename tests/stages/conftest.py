@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from shutil import copy, copytree
@@ -20,6 +19,7 @@ from manifests.rows import AuditedRow
 from stages import audit, normalize, split
 from stages.contract import Machine
 from stages.films.frame import Gray
+from tests.conftest import in_order, silent
 
 SMALL = normalize.NormalizeParams(height=32, width=40)
 KAGGLE = (  # whole patients, siblings among them, two val films, and numbers that restart per class
@@ -37,20 +37,9 @@ KAGGLE = (  # whole patients, siblings among them, two val films, and numbers th
 )
 
 
-def in_order(work: Callable[[Any], Any], jobs: Iterable[Any], **_shown: Any) -> list[Any]:
-    """Stand in for workers: apply work to each job, here and now."""
-    return [work(job) for job in jobs]
-
-
 def backwards(work: Callable[[Any], Any], jobs: Iterable[Any], **_shown: Any) -> list[Any]:
     """Stand in for workers that begin at the end."""
     return [work(job) for job in reversed(list(jobs))][::-1]
-
-
-@contextmanager
-def silent(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:  # noqa: ARG001 - the signature of Track
-    """Stand in for a progress bar."""
-    yield lambda *_done: None
 
 
 def a_film(seed: int, *, height: int = 60, width: int = 80) -> Gray:

@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import Path
 from statistics import median
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from hypothesis import assume, given, settings
@@ -126,8 +127,6 @@ def test_the_disk_is_shards_times_their_size_and_grows_with_the_films(films: int
 
 
 def test_shards_of_large_sets_are_counted_as_the_stages_make_them() -> None:
-    import pyarrow as pa  # noqa: PLC0415 - as above
-
     films = 3 * forecast.MOST_PLANNED
     real = len(films_by_prefix(pa.chunked_array([made_up.hashes(films, "others")]), films_per_shard=47))
     assert forecast.shards(films, 47) == pytest.approx(real, rel=0.03)
