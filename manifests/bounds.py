@@ -23,6 +23,7 @@ MOST_FOOTER_BYTES = 16_000_000  # ours have some thousands
 FLOOR = 64_000_000  # bytes that any manifest may unfold to
 RATIO = 100  # bytes for each of the file's; ours unfold to 3 to 20
 FLOOR_ROWS = 100_000  # rows that any manifest may have, beside one for each of the file's bytes
+NO_STAGES = "no stage wrote it; run the stage that should again"
 
 Values = TypeVar("Values", pa.Array, pa.ChunkedArray)
 
@@ -43,7 +44,9 @@ def refuse_vast_footer(path: AnyPath) -> None:
         tail = file.read(8)
     found = int.from_bytes(tail[:4], "little")
     if tail[4:] == MAGIC and found > MOST_FOOTER_BYTES:
-        raise ManifestError(f"{path}: its footer has {found:,} bytes; expected at most {MOST_FOOTER_BYTES:,}")
+        raise ManifestError(
+            f"{path}: its footer has {found:,} bytes; expected at most {MOST_FOOTER_BYTES:,}; {NO_STAGES}"
+        )
 
 
 @dataclass(slots=True)
@@ -93,7 +96,7 @@ class Bounded:
         if unfolded_bytes > (most := FLOOR + RATIO * self.file_bytes):
             raise ManifestError(
                 f"{self.path}: {self.file_bytes:,} bytes unfold to {unfolded_bytes:,}; expected {most:,} at most; "
-                "no stage wrote it"
+                f"{NO_STAGES}"
             )
 
 
@@ -107,10 +110,14 @@ def opened(path: AnyPath) -> Iterator[Bounded]:
     refuse_vast_footer(path)
     local = at_hand(path)
     metadata = pq.read_metadata(local)
-    with pq.ParquetFile(local, metadata=metadata, read_dictionary=_text_columns(metadata)) as file:
+    texts = _text_columns(metadata)
+    # pre_buffer=False, or Arrow would keep all of the file in memory
+    with pq.ParquetFile(local, metadata=metadata, read_dictionary=texts, pre_buffer=False) as file:
         size = local.stat().st_size
         if metadata.num_rows > (most := FLOOR_ROWS + size):
-            raise ManifestError(f"{path}: {size:,} bytes hold {metadata.num_rows:,} rows; expected {most:,} at most")
+            raise ManifestError(
+                f"{path}: {size:,} bytes hold {metadata.num_rows:,} rows; expected {most:,} at most; {NO_STAGES}"
+            )
         bounded = Bounded(path, file, size)
         bounded.refuse_beyond(sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups)))
         yield bounded

@@ -76,7 +76,10 @@ class Schema(Generic[Row]):
 
         Raises:
             ManifestError: where a value breaks the schema.
+            TypeError: where a column is none of the schema's.
         """
+        if unknown := set(columns) - set(self.arrow.names):
+            raise TypeError(f"{self.name} has no columns {sorted(unknown)}; expected some of {self.arrow.names}")
         arrays = [
             _array(columns[field.name], field, self.name) if field.name in columns else pa.nulls(rows, field.type)
             for field in self.fields

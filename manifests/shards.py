@@ -180,8 +180,12 @@ class ImageFolder:
         path = self.path / SHARDS / shard
         if not is_whole(path):
             return None
-        recipe: dict[str, Any] = json.loads((pq.read_schema(at_hand(path)).metadata or {}).get(RECIPE_KEY, b"{}"))
-        return recipe or None
+        try:
+            metadata = pq.read_schema(at_hand(path)).metadata or {}
+            recipe = json.loads(metadata.get(RECIPE_KEY, b"{}"))
+        except (OSError, ValueError, pa.ArrowException):  # whole, and sealed by a stranger
+            return None
+        return recipe if isinstance(recipe, dict) and recipe else None
 
     def shards_on_disk(self) -> dict[str, int | str]:
         """Return each shard's file number (inode) or tag, by its name: a shard that is written anew gets another."""

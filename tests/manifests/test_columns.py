@@ -223,6 +223,11 @@ def test_the_augmented_manifest_has_the_promised_columns() -> None:
     assert AUGMENTED.arrow.field("angle_deg").type == pa.float64()
 
 
+def test_a_column_that_the_schema_does_not_have_is_no_way_to_leave_another_null() -> None:
+    with pytest.raises(TypeError, match=r"BreadRow has no columns \['bakre'\]; expected some of \['name'"):
+        BREAD.table_of({name: [value] for name, value in LOAF.items() if name != "baker"} | {"bakre": ["ida"]}, 1)
+
+
 def test_texts_that_come_again_are_one_object_each_in_long_tables_and_the_rows_are_the_same() -> None:
     names = ("rye", "spelt", "emmer")
     bakers = ("ida", None)

@@ -19,6 +19,7 @@ from manifests import shards
 from manifests.checks import ManifestError
 from manifests.prefixes import films_by_prefix
 from manifests.rows import NORMALIZED, NormalizedRow
+from manifests.seal import UNSEALED, seal
 from manifests.shards import IMAGE, SHARDS, ImageFolder, rows_per_group, shard_name
 from manifests.store import MANIFEST
 from stages.drawn import AUGMENTED
@@ -289,6 +290,28 @@ def test_a_shard_that_a_disk_has_spoilt_is_not_finished(
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     assert folder.finished("0-aa.parquet", NORMALIZED) is None
+
+
+@pytest.mark.parametrize("recipe", [b"no JSON", b"[1]", b"{}", None])
+def test_a_whole_shard_that_tells_no_recipe_of_ours_has_none(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]], recipe: bytes | None
+) -> None:
+    folder, _ = filled("shards")
+    path = local(folder) / SHARDS / "0-aa.parquet"
+    told = {} if recipe is None else {shards.RECIPE_KEY: recipe}
+    pq.write_table(pq.read_table(path).replace_schema_metadata({**told, **UNSEALED}), path)
+    seal(path)
+    assert folder.recipe_of("0-aa.parquet") is None
+    path.write_bytes(path.read_bytes()[:-9])
+    assert folder.recipe_of("0-aa.parquet") is None
+
+
+def test_a_shards_recipe_is_the_one_it_was_written_by(filled: Callable[[str], tuple[ImageFolder, list[Any]]]) -> None:
+    folder, pairs = filled("shards")
+    rows, images = zip(*pairs[:2], strict=True)
+    by_recipe = replace(folder, recipe={"policy": "cover", "height": 256})
+    by_recipe.write("2-cc.parquet", NORMALIZED.table(rows), images)
+    assert folder.recipe_of("2-cc.parquet") == by_recipe.recipe
 
 
 def test_a_shard_that_the_disk_refuses_is_deleted_for_memory_would_call_it_whole(
