@@ -6,16 +6,13 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby, islice
-from pathlib import Path
+from itertools import accumulate, groupby
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.checks import ManifestError
@@ -25,6 +22,7 @@ from manifests.places import AnyPath, at_hand, pinned
 from manifests.rows import ImageRow
 from manifests.seal import UNSEALED, is_whole, seal
 from manifests.store import MANIFEST, flush, write_bytes, written_aside
+from manifests.unclaimed import names_besides, remove_files_besides
 
 
 class Stored(Protocol):
@@ -53,7 +51,6 @@ GROUP_BYTES = 2_500_000  # about what a reader gets at once: 32 normalized films
 # Arrow field is the one that an Image would have, and that is a nullable one.
 IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
 SHARD_BYTES = 100_000_000  # the most, were no image to shrink: a worker holds a shard two or three times
-FILES_AT_ONCE = 4096  # files on disk that are compared with the manifest's together
 RECIPE_KEY = b"cxr_pipeline_recipe"
 
 
@@ -237,41 +234,10 @@ class ImageFolder:
         """
         kept = pa.chunked_array([*keep.cast(pa.binary()).chunks, pa.array([MANIFEST.encode()])], pa.binary())
         if isinstance(self.path, ObjectPath):
-            others = _others((name for name, _ in self.path.under()), kept)
+            others = names_besides(kept, (name for name, _ in self.path.under()))
             self.path.remove(others)
             return len(others)
-        return _remove_other_files(self.path, kept)
-
-
-def _others(names: Iterable[str], kept: pa.ChunkedArray) -> list[str]:
-    """Return the names that are none of those kept, which come as bytes: a file's name need not be UTF-8."""
-    found = pa.array(map(os.fsencode, names), pa.binary())
-    return [os.fsdecode(name) for name in found.filter(pc.invert(pc.is_in(found, value_set=kept))).to_pylist()]
-
-
-def _remove_other_files(folder: Path, kept: pa.ChunkedArray) -> int:
-    """Delete the files that are not kept, and the folders that are empty then; return how many files there were."""
-    found = _under(folder)
-    others: list[str] = []
-    folders: list[str] = []
-    while some := list(islice(found, FILES_AT_ONCE)):
-        folders += [entry.path for entry in some if entry.is_dir(follow_symlinks=False)]
-        others += _others((Path(each.path).relative_to(folder).as_posix() for each in some if each.is_file()), kept)
-    for name in others:
-        (folder / name).unlink()
-    for inner in folders:
-        with suppress(OSError):  # it is not empty
-            Path(inner).rmdir()
-    return len(others)
-
-
-def _under(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all that lies in a folder and below, what is in a folder before the folder; links are not followed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _under(Path(entry.path))
-            yield entry
+        return remove_files_besides(kept, self.path)
 
 
 def _one_piece(column: pa.ChunkedArray) -> pa.Array:

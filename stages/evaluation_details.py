@@ -14,7 +14,7 @@ from manifests.rows import AUDITED, NORMALIZED, SPLITS, ImageRow, NormalizedRow
 from stages import paths
 from stages.columns import numbers, ok_rows
 from stages.contract import Root, StageError
-from stages.gallery import choose_wrong
+from stages.gallery import WrongFilm, choose_wrong
 from stages.scoring import Images, Probabilities
 from stages.statistics import calibration, errors, scores
 from stages.statistics.subgroups import Named, Property, by_third, by_value, score_subgroups
@@ -62,10 +62,7 @@ def details(
         "subgroups": _subgroups(root, held_out, classes, draws=draws, seed=seed),
         "margins": _margins(root, classes),
         "unfilled": _unfilled(root, classes),
-        "gallery": {
-            split: choose_wrong(of_split.rows, of_split.told.mean(axis=0), classes)
-            for split, of_split in held_out.items()
-        },
+        "gallery": {split: of_split.surest_wrong(classes) for split, of_split in held_out.items()},
     }
 
 
@@ -94,6 +91,10 @@ class _Judged:
     def named(self) -> Named:
         """Return what subgroups are scored by."""
         return Named([row.group_id or row.film_id for row in self.rows], self.labels, self.told.argmax(axis=2))
+
+    def surest_wrong(self, classes: Sequence[str]) -> list[WrongFilm]:
+        """Return the films that the models' mean is surest of and wrong about."""
+        return choose_wrong(self.rows, self.told.mean(axis=0), classes)
 
     def further(self, classes: Sequence[str]) -> dict[str, Any]:
         """Return the scores beside accuracy, those of several models averaged."""

@@ -291,10 +291,8 @@ class _Claims:
         for name in of_shards:
             self.folder.flush_shard(name)  # here, where waiting for the disk holds up no worker
             self.seals[name] = str(claimed_by(self.folder.path / SHARDS / name))
-        in_files = self.folder.layout == "folder"
-        self.files += images.column("path").chunks if in_files else [_in_folder(of_shards)]
+        if self.folder.layout == "folder":
+            self.files += images.column("path").chunks
+        else:
+            self.files.append(pa.array([f"{SHARDS}/{name}" for name in of_shards], pa.string()))
         return of_shards
-
-
-def _in_folder(names: Iterable[str]) -> pa.Array:
-    return pa.array([f"{SHARDS}/{name}" for name in names], pa.string())
