@@ -32,7 +32,7 @@ Row = TypeVar("Row")
 
 MANIFEST = "manifest.parquet"
 FOOTER_KEY = b"cxr_pipeline"
-SPARE_KEY = b"cxr_pipeline_spare"  # the same without the shards' seals: what made the images outlives a spoilt byte
+SPARE_KEY = b"cxr_pipeline_spare"  # the footer again, without the shards' seals: read where the first one is spoilt
 PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `written_aside` and `stages/ahead.py` call what is unfinished
 TOOL_VERSION = importlib.metadata.version("cxr-pipeline")
 

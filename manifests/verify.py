@@ -82,7 +82,7 @@ class ShardClaim:
 
 @dataclass(frozen=True, slots=True)
 class FileClaim:
-    """What a manifest says of one file."""
+    """What a manifest says of one file: its POSIX path under the folder, and the sha256 of its bytes, hex."""
 
     path: str
     sha256: str

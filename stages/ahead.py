@@ -25,10 +25,10 @@ HEAD = struct.Struct("<32sII")
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A folder of films in the frame: one file for each start of a hash and each process, films one behind the other.
+    """A folder of films in the frame: a file for each process and the first two digits of hashes, film after film.
 
-    A file for each film would cost as much as the film's thumbnail. A film that a killed process wrote in part is the
-    last in its file, which nobody adds to any more, and is not found.
+    A file for each film would take as much time as the film's thumbnail. A film that a killed process wrote in part is
+    the last in its file, which nobody adds to any more, and is not found.
 
     Attributes:
         folder: lives as long as the run.

@@ -24,7 +24,15 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What is known of a film beside its pixels; `status` and `reason` say why it cannot be labelled."""
+    """What is known of a film beside its pixels.
+
+    Attributes:
+        label: its class.
+        group: its patient's; None where each film is its own.
+        delivered_split: the split that it came in.
+        status: ok, or why it cannot be labelled.
+        reason: the same in words; None where status is ok.
+    """
 
     label: str | None
     group: str | None

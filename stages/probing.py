@@ -120,11 +120,19 @@ def _file_numbers(root: Root, images: Images) -> Numbers | None:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a probe may learn from: which films are of train, their classes and patients."""
+    """What a probe may learn from.
 
-    in_train: NDArray[np.bool_]  # (films,)
-    labels: NDArray[np.int64]  # (training films,)
-    groups: Sequence[str]  # of the training films
+    Attributes:
+        in_train: (films,) whether a film is of train.
+        labels: (training films,) index of each one's class.
+        groups: each training film's patient group.
+        classes: how many there are.
+        seed: decides the folds by which penalties are chosen.
+    """
+
+    in_train: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    groups: Sequence[str]
     classes: int
     seed: int
 
