@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
@@ -35,7 +36,10 @@ def refuse_vast_footer(path: AnyPath) -> None:
         ManifestError: where it has more than MOST_FOOTER_BYTES; whatever else is wrong is Parquet's to say.
         OSError: where the file cannot be read.
     """
-    local = at_hand(path)
+    _refuse_vast_footer(at_hand(path), path)
+
+
+def _refuse_vast_footer(local: Path, path: AnyPath) -> None:
     if not local.is_file():  # reading a pipe would wait for ever
         raise ManifestError(f"{path}: is no plain file; run the stage that writes it again")
     with local.open("rb") as file:
@@ -101,14 +105,18 @@ class Bounded:
 
 
 @contextmanager
-def opened(path: AnyPath) -> Iterator[Bounded]:
+def opened(path: AnyPath, local: Path | None = None) -> Iterator[Bounded]:
     """Yield the Parquet file at `path`, which says of itself that it unfolds within bounds.
+
+    Args:
+        path: where it lies, for the errors.
+        local: the same at hand, where the caller has asked for that: of an object, each asking is a request.
 
     Raises:
         ManifestError: where it says that it unfolds beyond them.
     """
-    refuse_vast_footer(path)
-    local = at_hand(path)
+    local = at_hand(path) if local is None else local
+    _refuse_vast_footer(local, path)
     metadata = pq.read_metadata(local)
     texts = _text_columns(metadata)
     # pre_buffer=False, or Arrow would keep all of the file in memory

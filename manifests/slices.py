@@ -44,10 +44,11 @@ def slices(schema: Schema[Any], path: AnyPath) -> list[Slice]:
         ManifestError: where the manifest is missing, spoilt, or of another schema.
     """
     store.require(store.read_footer(path), schema, path)
-    schema.check_columns(pq.read_schema(at_hand(path)), where=str(path))
+    local = at_hand(path)
+    schema.check_columns(pq.read_schema(local), where=str(path))
     found: list[Slice] = []
     try:
-        with bounds.opened(path) as bounded:
+        with bounds.opened(path, local) as bounded:
             for batch in bounded.file.iter_batches(columns=["shard"]):
                 _add(found, batch.column(0))
     except (pa.ArrowException, OSError) as error:

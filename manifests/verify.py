@@ -21,7 +21,7 @@ from manifests.shards import IMAGE, SHARDS
 
 Kind = Literal["raw", "manifest", "other", "shard", "image", "extra"]
 Look = Callable[[bytes], str]  # an encoded image to what is wrong with it; empty where nothing is
-ROWS_AT_ONCE = 1 << 16  # of a manifest: 20 MB, however long it is
+ROWS_AT_ONCE = 1 << 15  # of a manifest: 10 MB, and as much again as dictionaries, however long it is
 IMAGE_COLUMNS = ("path", "sha256", "encoded_bytes")
 
 
@@ -113,9 +113,10 @@ def tables_of(schema: Schema[Any], path: AnyPath) -> Iterator[pa.Table]:
         ManifestError: where the manifest breaks its schema, or unfolds to more than its size explains.
     """
     store.require(store.read_footer(path), schema, path)
-    schema.check_columns(pq.read_schema(at_hand(path)), where=str(path))
+    local = at_hand(path)
+    schema.check_columns(pq.read_schema(local), where=str(path))
     try:
-        with bounds.opened(path) as bounded:
+        with bounds.opened(path, local) as bounded:
             for batch in bounded.file.iter_batches(ROWS_AT_ONCE):
                 table = bounded.plain_table(batch)
                 schema.check(table, where=str(path))

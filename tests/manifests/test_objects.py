@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests import objects, places, seal, source, store
+from manifests import objects, places, seal, slices, source, store, verify
 from manifests.addresses import StoreError, refusal
 from manifests.checks import ManifestError
 from manifests.objects import ObjectPath
@@ -156,6 +156,8 @@ def test_a_manifest_is_fetched_once_and_asked_after_when_it_is_read_again(
     assert spent(gateway) == {"HEAD": 2}
     assert seal.claimed_by(path) == seal.examine(path).claimed
     assert spent(gateway) == {"GET": 1, "HEAD": 1}
+    assert slices.slices(NORMALIZED, path) == list(verify.tables_of(NORMALIZED, path)) == []
+    assert spent(gateway) == {"HEAD": 4}  # each asks for the footer, and then for the rows
 
 
 def test_a_manifest_that_is_written_anew_is_not_read_from_the_copy(s3: ObjectPath) -> None:
