@@ -207,6 +207,8 @@ def test_a_csv_of_other_names_is_read_by_them_and_its_patients_are_hashed(tmp_pa
     assert labels.group_reason == "the CSV's column 'Patient ID', keyed hash"
     with pytest.raises(StageError, match=r"has the columns \['file', .*; expected Patient as well"):
         read_csv(tmp_path / "labels.csv", None, CsvNames({"group": "Patient"}))
+    with pytest.raises(StageError, match=r"csv_columns takes one column for two \({'path': 'file', 'label': 'file'}\)"):
+        read_csv(tmp_path / "labels.csv", None, CsvNames({"path": "file", "label": "file"}))
 
 
 def test_gaps_of_a_csv_are_filled_from_folders_and_pattern(tmp_path: Path) -> None:
@@ -242,6 +244,7 @@ def test_a_file_that_the_csv_does_not_list_is_unlabelled(tmp_path: Path) -> None
     [
         ("file,label\na.png,ill\n", r"has the columns \['file', 'label'\]; expected path,label"),
         ("path\na.png\n", r"has the columns \['path'\]"),
+        ("path,label,label\na.png,ill,well\n", "has more than one column 'label'; expected one"),
         ("", r"has the columns \[\]"),
         ("path,label\na.png,ill\nb.png,ill\n./a.png,well\n", r"line 4 names 'a.png' a second time"),
         ("path,label\nd/a.png,ill\nd\\a.png,ill\n", r"line 3 names 'd/a.png' a second time"),
