@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from manifests import store
 from manifests.columns import Schema
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS
 from manifests.verify import tables_of
 from stages import compare, judgement, labels, nih, normalize, paths, query, split, verify
@@ -136,7 +136,7 @@ def plan_shards(asked: Asked) -> int:
 
 def plan_export(asked: Asked) -> int:
     """Plan the output shards of an export: every image by its hash, 1,000 a shard."""
-    return len(plan(_column(asked, "sha256"), films_per_shard=1000))
+    return len(films_by_prefix(_column(asked, "sha256"), films_per_shard=1000))
 
 
 def _column(asked: Asked, name: str) -> pa.ChunkedArray:
@@ -296,7 +296,7 @@ def labels_csv(asked: Asked) -> int:
 def nih_csv(asked: Asked) -> int:
     """Read a Data_Entry_2017.csv, and name every film by it."""
     files = _files(asked)
-    return _named(nih.read(asked.root / "Data_Entry_2017.csv", files, finding="Pneumonia", key=b""), files)
+    return _named(nih.read(asked.root, "Data_Entry_2017.csv", files, finding="Pneumonia", key=b""), files)
 
 
 def _files(asked: Asked) -> list[str]:

@@ -1,4 +1,4 @@
-"""Addresses of object stores, which of them can be used, and what is understood of what stores say."""
+"""Addresses of object stores: which of them can be used, and what a store's answers about an object mean."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import translate
 from importlib.util import find_spec
 from typing import Any
 
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+# S3's words for errors that no other object would be spared: the address or the credentials are wrong
 OUR_FAULT = ("NoSuchBucket", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidBucketName")
-NEVER = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime.min.replace(tzinfo=UTC)  # the year 1
 
 
 class StoreError(Exception):
@@ -64,13 +66,13 @@ def missing_package(address: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ObjectInfo:
     """What a store says of an object without its bytes.
 
     Attributes:
-        st_size: bytes.
-        tag: another one, where the object was written anew or its bytes are others.
-        written_at: by the store's clock; the year 1 where it does not say.
+        st_size: bytes; named as `os.stat` names them, so that callers of `stat` need not tell paths apart.
+        tag: the store's ETag and the time of writing: it changes whenever the object is written anew.
+        written_at: by the store's clock; NEVER where it does not say.
     """
 
     st_size: int
@@ -78,15 +80,16 @@ class Told:
     written_at: datetime
 
 
-def told_by(info: Mapping[str, Any], size: str) -> Told:
-    """Return what a store's answer says of an object; `size` is its word for the bytes."""
-    told = info.get("LastModified") or info.get("updated") or info.get("created")
-    written = told if isinstance(told, datetime) else NEVER
-    return Told(int(info[size] or 0), f"{info.get('ETag') or info.get('etag') or '-'} {told}", written)
+def object_info(answer: Mapping[str, Any], size_key: str) -> ObjectInfo:
+    """Return what a store's answer says of an object; `size_key` is that store's name for the number of bytes."""
+    written = answer.get("LastModified") or answer.get("updated") or answer.get("created")
+    tag = f"{answer.get('ETag') or answer.get('etag') or '-'} {written}"
+    return ObjectInfo(int(answer[size_key] or 0), tag, written if isinstance(written, datetime) else NEVER)
 
 
 def expression_of(pattern: str) -> re.Pattern[str]:
     """Return what matches the same names as a pattern of pathlib's."""
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    return re.compile("".join(words.get(part, part if part.startswith("[") else re.escape(part)) for part in parts))
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\])", pattern)
+    letters = {part: f"(?!/){translate(part)}".removesuffix(r"\Z") for part in parts if part.startswith("[")}
+    return re.compile("".join({**words, **letters}.get(part, re.escape(part)) for part in parts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +13,8 @@ from manifests.fields import Column, Field
 if TYPE_CHECKING:
     from manifests.places import AnyPath
 
-LONGEST_EXAMPLE = 200  # letters of a wrong value that an error shows
+EXAMPLES = 3  # wrong values that an error shows
+LONGEST_EXAMPLE = 200  # letters of each
 LEAVES = r"^/|(^|/)\.\.?(/|$)|//|/$|^$|\x00"  # a path that leaves its folder, or that has another spelling
 # Which command writes the manifest in a folder of this name, for whoever lacks it.
 WRITERS = {
@@ -47,6 +48,8 @@ def check_column(column: pa.ChunkedArray, field: Field, where: str) -> None:
         raise ManifestError(f"{place} holds {column.null_count} nulls; expected none")
     if pa.types.is_list(column.type):
         column = pc.list_flatten(column)
+        if column.null_count:
+            raise ManifestError(f"{place} holds {column.null_count} nulls in its lists; expected none")
     _expect(column, _in_range(column, field.column), place, _range_text(field.column))
     if pa.types.is_string(column.type):
         _check_text(column, field.column, place)
@@ -96,14 +99,10 @@ def _range_text(bounds: Column) -> str:
     return f"a number in [{low}, {high}]"
 
 
-def _some(values: pa.Array) -> list[Any]:
-    found: list[Any] = values[:3].to_pylist()
-    return found
-
-
 def _expect(column: pa.ChunkedArray, holds: pa.ChunkedArray | None, place: str, expected: str) -> None:
     if holds is None or pc.all(holds, skip_nulls=True).as_py() in (True, None):
         return
     wrong = column.filter(pc.invert(pc.fill_null(holds, True)))
-    examples = [value[:LONGEST_EXAMPLE] if isinstance(value, str) else value for value in _some(pc.unique(wrong))]
+    some = pc.unique(wrong)[:EXAMPLES].to_pylist()
+    examples = [value[:LONGEST_EXAMPLE] if isinstance(value, str) else value for value in some]
     raise ManifestError(f"{place} holds {examples} ({len(wrong)} rows); expected {expected}")

@@ -24,7 +24,7 @@ class Schema(Generic[Row]):
         row: the row class.
         version: raised whenever a column changes its name, type or meaning.
         drawn: columns that the row's spread field holds, nullable throughout.
-        names: the columns that are asked for, where not all are (`only`).
+        names: the columns that are asked for (`only`); empty for all.
     """
 
     row: type[Row]
@@ -33,7 +33,11 @@ class Schema(Generic[Row]):
     names: tuple[str, ...] = ()
 
     def only(self, *names: str) -> Schema[Row]:
-        """Return the schema of some of the columns: for whoever holds many rows and needs no more of them."""
+        """Return the schema of some of the columns, or of all again where none is named.
+
+        It is for whoever holds many rows and needs no more of them than that. Where columns are promised `if_ok`,
+        `status` has to be among them.
+        """
         return replace(self, names=names)
 
     @property
@@ -72,7 +76,10 @@ class Schema(Generic[Row]):
 
         Raises:
             ManifestError: where a value breaks the schema.
+            TypeError: where a column is none of the schema's.
         """
+        if unknown := set(columns) - set(self.arrow.names):
+            raise TypeError(f"{self.name} has no columns {sorted(unknown)}; expected some of {self.arrow.names}")
         arrays = [
             _array(columns[field.name], field, self.name) if field.name in columns else pa.nulls(rows, field.type)
             for field in self.fields

@@ -1,4 +1,4 @@
-"""Footers of strangers: what a manifest says of itself is of the types that ours have, or is refused."""
+"""Footers that strangers wrote: whatever of them the stages use is of the types that ours have, or is refused."""
 
 from __future__ import annotations
 
@@ -17,19 +17,30 @@ def refuse_odd(footer: Footer) -> None:
         TypeError: at the first part that is.
     """
     for name, kind in (("schema", str), ("schema_version", int), ("tool_version", str)):
-        _expect(name, getattr(footer, name), isinstance(getattr(footer, name), kind))
+        found = getattr(footer, name)
+        _expect(name, found, "a number" if kind is int else "a text", fits=isinstance(found, kind))
     for name in ("params", "sources", "facts", "recipes", "versions", "files"):
-        _expect(name, getattr(footer, name), isinstance(getattr(footer, name), dict))
-    texts = [*footer.sources.values(), footer.facts.get("raw", ""), footer.params.get("layout", "")]
-    for text in texts:
-        _expect("a path, a hash or a layout", text, isinstance(text, str) and "\0" not in text)
-    classes = footer.facts.get("classes", [])
-    _expect("classes", classes, isinstance(classes, list) and all(isinstance(name, str) for name in classes))
-    frame = footer.facts.get("frame", {"height": 1, "width": 1})
-    fits = isinstance(frame, dict) and set(frame) == {"height", "width"}
-    _expect("frame", frame, fits and all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in frame.values()))
+        found = getattr(footer, name)
+        _expect(name, found, "names and what they stand for", fits=isinstance(found, dict))
+    of_params = [footer.facts.get("raw", ""), footer.params.get("layout", "")]
+    for text in (*footer.sources.values(), *footer.versions.values(), *footer.files.values(), *of_params):
+        fits = isinstance(text, str) and "\0" not in text
+        _expect("a path, a hash, a version or a layout", text, "a text without NUL", fits=fits)
+    _refuse_odd_classes(footer.facts.get("classes", []))
+    _refuse_odd_frame(footer.facts.get("frame", {"height": 1, "width": 1}))
 
 
-def _expect(name: str, found: object, fits: bool) -> None:  # noqa: FBT001 - a condition, not a switch
+def _refuse_odd_classes(classes: object) -> None:
+    fits = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    _expect("classes", classes, "a list of texts", fits=fits)
+
+
+def _refuse_odd_frame(frame: object) -> None:
+    sides = list(frame.values()) if isinstance(frame, dict) and set(frame) == {"height", "width"} else []
+    fits = bool(sides) and all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides)
+    _expect("frame", frame, f"height and width, 1 to {LARGEST_SIDE:,} pixels each", fits=fits)
+
+
+def _expect(name: str, found: object, expected: str, *, fits: bool) -> None:
     if not fits:
-        raise TypeError(f"{name} is {str(found)[:80]!r}")
+        raise TypeError(f"{name} is {str(found)[:80]!r}; expected {expected}")

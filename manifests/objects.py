@@ -21,12 +21,12 @@ from manifests.addresses import (
     OUR_FAULT,
     PACKAGES,
     NotKnownError,
+    ObjectInfo,
     StoreError,
-    Told,
     advice,
     code_of,
     expression_of,
-    told_by,
+    object_info,
 )
 
 # no listing is kept: other processes write meanwhile. One request at a time: more would ask for the size first.
@@ -83,21 +83,21 @@ class ObjectPath:
         return self.parent / name
 
     def relative_to(self, other: ObjectPath) -> PurePosixPath:
-        """Return the way from another path to this one."""
-        return PurePosixPath(self.key.removeprefix(f"{other.key}/"))
+        """Return the way from a path that this one lies under, or is, to this one."""
+        return PurePosixPath("." if self == other else self.key.removeprefix(f"{other.key}/"))
 
     # --- one object ------------------------------------------------------------------------------------------------
 
-    def stat(self) -> Told:
+    def stat(self) -> ObjectInfo:
         """Return what the store says of the object, by one request; FileNotFoundError where there is none."""
         with self._asked() as store:
             if self._is_s3:
                 bucket, key, _ = store.split_path(self.key)
-                return told_by(store.call_s3("head_object", Bucket=bucket, Key=key), "ContentLength")
+                return object_info(store.call_s3("head_object", Bucket=bucket, Key=key), "ContentLength")
             info = store.info(self.key)
             if info["type"] == "directory":
                 raise FileNotFoundError(self.key)
-            return told_by(info, "size")
+            return object_info(info, "size")
 
     def is_file(self) -> bool:
         """Tell whether there is an object of that name."""
@@ -110,7 +110,7 @@ class ObjectPath:
     exists = is_file
 
     def is_dir(self) -> bool:
-        """Tell whether there is an object under that name; a folder is nothing else here."""
+        """Tell whether any object's key begins with this one and a slash: a store has no other folders."""
         with self._asked() as store:
             if not self._is_s3:
                 return bool(store.isdir(self.key))
@@ -120,11 +120,14 @@ class ObjectPath:
 
     def read_bytes(self, *, at_most: int | None = None) -> bytes:
         """Return the object's bytes, or as many of the first ones, by one request; FileNotFoundError as above."""
+        return self._read_range() if at_most is None else self._read_range(start=0, end=at_most)
+
+    def _read_range(self, **bounds: int) -> bytes:
         with self._asked() as store:
             try:
-                data: bytes = store.cat_file(self.key, **({} if at_most is None else {"start": 0, "end": at_most}))
+                data: bytes = store.cat_file(self.key, **bounds)
             except OSError as error:
-                if code_of(error) in ("InvalidRange", "416"):  # an empty object has no first byte
+                if code_of(error) in ("InvalidRange", "416"):  # an empty object has no first byte and no last
                     return b""
                 raise
         return data
@@ -134,10 +137,8 @@ class ObjectPath:
         return self.read_bytes().decode(encoding)
 
     def last_bytes(self, number: int) -> bytes:
-        """Return so many of the object's last bytes, or all that there are, by one request."""
-        with self._asked() as store:
-            data: bytes = store.cat_file(self.key, start=-number)
-            return data
+        """Return so many of the object's last bytes, or all that there are, by one request; errors as above."""
+        return self._read_range(start=-number)
 
     def download(self, to: Path) -> None:
         """Put the object's bytes into a file on this machine, by one request."""
@@ -182,20 +183,20 @@ class ObjectPath:
 
     # --- what lies under it ----------------------------------------------------------------------------------------
 
-    def under(self, start: str = "") -> Iterator[tuple[str, Told]]:
+    def under(self, start: str = "") -> Iterator[tuple[str, ObjectInfo]]:
         """Yield the rest of each key that lies under this one, and what the store says of the object.
 
         A thousand come by one request. Keys that end in a slash are other tools' marks of a folder, and left out.
 
         Args:
-            start: of the keys, below this one: others are not asked for, where the store can leave them out.
+            start: what the rest of a key must begin with; a store that can leaves out the others by itself.
         """
         for name, told in self._s3_under(start) if self._is_s3 else self._found_under(start):
             if name and not name.endswith("/"):
                 yield name, told
 
-    def _s3_under(self, start: str) -> Iterator[tuple[str, Told]]:
-        """Yield them page by page: of a million films, one page is held."""
+    def _s3_under(self, start: str) -> Iterator[tuple[str, ObjectInfo]]:
+        """Yield as `under` does, page by page: of a million films, one page is held."""
         more: dict[str, str] = {}
         while True:
             with self._asked() as store:
@@ -204,18 +205,18 @@ class ObjectPath:
                 asked = {"Bucket": bucket, "Prefix": inside + start, "MaxKeys": PER_REQUEST, **more}
                 page = store.call_s3("list_objects_v2", **asked)
             for info in page.get("Contents", []):
-                yield info["Key"].removeprefix(inside), told_by(info, "Size")
+                yield info["Key"].removeprefix(inside), object_info(info, "Size")
             if not page.get("IsTruncated"):
                 return
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
-    def _found_under(self, start: str) -> Iterator[tuple[str, Told]]:
+    def _found_under(self, start: str) -> Iterator[tuple[str, ObjectInfo]]:
         with self._asked() as store:
             found = store.find(self.key, detail=True)
         inside = f"{self.key}/"
         for name, info in found.items():
             if name.startswith(inside + start):
-                yield name.removeprefix(inside), told_by(info, "size")
+                yield name.removeprefix(inside), object_info(info, "size")
 
     def glob(self, pattern: str) -> Iterator[ObjectPath]:
         """Yield the objects under this one whose names fit: `*` and `?` within a part, `**` over parts."""

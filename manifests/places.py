@@ -26,7 +26,7 @@ AnyPath: TypeAlias = Path | ObjectPath
 CACHE = "CXR_CACHE"  # the variable that names the folder of copies; unset, they go with the run
 CACHE_GB = "CXR_CACHE_GB"  # and how many gigabytes of them are kept; unset, half of what the disk has free
 OF_A_RUN = "cxr-pipeline-cache-"
-LEFT_BEHIND = re.compile(r"(?:cxr-pipeline-cache-|\.scratch-|\.ahead\.)(\d+)[-.].*")  # a process's, by its number
+LEFT_BEHIND = re.compile(rf"(?:{OF_A_RUN}|\.scratch-|\.ahead\.)(\d+)[-.].*")  # folders that name their process
 GRACE_S = 600.0  # a copy that was asked for since then is not removed: whoever asked may not have opened it yet
 
 _pinned: ContextVar[tuple[AnyPath, Path] | None] = ContextVar("pinned", default=None)
@@ -58,8 +58,8 @@ def named_from(root: AnyPath, path: AnyPath) -> str:
         return path.relative_to(root).as_posix() if inside and path.protocol == root.protocol else str(path)
     if isinstance(root, ObjectPath) or isinstance(path, ObjectPath):
         return str(path) if isinstance(path, ObjectPath) else str(path.resolve())
-    inside = path.resolve().is_relative_to(root.resolve())
-    return path.resolve().relative_to(root.resolve()).as_posix() if inside else str(path.resolve())
+    path, root = path.resolve(), root.resolve()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
 def files_in(folder: AnyPath) -> Iterator[str]:
@@ -210,19 +210,35 @@ def _lives(process: int) -> bool:
 
 
 def _make_room(folder: Path, size: int) -> None:
-    """Remove the copies that were not asked for longest, so that those that are left and a new one are within bounds.
+    """Remove the copies that were asked for longest ago, until the others and a new one of `size` bytes are in bounds.
 
     Those of the last minutes stay: someone may be about to open them.
+
+    Raises:
+        StoreError: where the bound that the user set is no number.
     """
     copies = _copies(folder)
     held = sum(copy_size for _, copy_size, _ in copies)
-    told = os.environ.get(CACHE_GB)
-    bound = float(told) * 1e9 if told else (disk_usage(folder).free + held) / 2
+    allowed = _most_bytes()
+    bound = (disk_usage(folder).free + held) / 2 if allowed is None else allowed
     for asked_at, copy_size, path in sorted(copies):
         if held + size <= bound or time.time() - asked_at < GRACE_S:
             return
         Path(path).unlink(missing_ok=True)
         held -= copy_size
+
+
+def _most_bytes() -> float | None:
+    """Return how many bytes of copies the user allows; None where CXR_CACHE_GB is not set.
+
+    Raises:
+        StoreError: where it is no number.
+    """
+    given = os.environ.get(CACHE_GB)
+    try:
+        return float(given) * 1e9 if given else None
+    except ValueError as error:
+        raise StoreError(f"{CACHE_GB} is '{given}'; expected a number of gigabytes, such as 50") from error
 
 
 def _copies(folder: Path) -> list[tuple[float, int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ from manifests.columns import Schema
 from manifests.fields import Column, Spread
 
 Split = Literal["train", "leak_probe", "val", "test"]
-SPLITS: tuple[Split, ...] = ("train", "leak_probe", "val", "test")
+SPLITS: tuple[Split, ...] = get_args(Split)
 DeliveredSplit = Literal["train", "val", "test"]
 Status = Literal[
     "ok",
@@ -44,14 +44,13 @@ Flag = Literal[
     "burnt_in",
 ]
 NearKind = Literal["same_pixels", "recompressed", "resized", "grey_levels", "cropped", "flipped", "linked"]
-NEAR_KINDS: tuple[NearKind, ...] = (
-    *("same_pixels", "recompressed", "resized", "grey_levels", "cropped", "flipped", "linked"),
-)
-Scalar = float | bool
+NEAR_KINDS: tuple[NearKind, ...] = get_args(NearKind)
+Scalar = float | bool  # a drawn number
 
 SHA256 = r"^[0-9a-f]{64}$"
 SHARD = r"^[0-9A-Za-z][0-9A-Za-z_-]*\.parquet$"  # a name under shards/, and nothing beside or above it
 LONGEST_LABEL = 255  # letters
+ROUNDED_ONE = 1.001  # what a share may come to: rounding lifts some a little above 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +74,7 @@ def _level(name: str) -> Column:
 
 
 def _share(doc: str) -> Column:
-    return Column(doc, low=0, high=1.001)
+    return Column(doc, low=0, high=ROUNDED_ONE)
 
 
 def _border(side: str) -> Column:
@@ -225,7 +224,7 @@ class PredictionRow(FilmRow):
     correct: Annotated[bool, Column("whether it is the film's label")]
     probabilities: Annotated[
         list[float],
-        Column("softmax over the classes, in the footer's order", pa.list_(pa.float32()), low=0, high=1.001),
+        Column("softmax over the classes, in the footer's order", pa.list_(pa.float32()), low=0, high=ROUNDED_ONE),
     ]
 
 

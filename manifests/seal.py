@@ -127,8 +127,7 @@ def _digests(file: BinaryIO, position: int | None) -> tuple[str, str]:
             digest.update(chunk)
         return digest.hexdigest(), digest.hexdigest()
     left = position
-    while left:
-        chunk = file.read(min(CHUNK, left))
+    while left and (chunk := file.read(min(CHUNK, left))):  # a file that was cut meanwhile ends early
         digest.update(chunk)
         left -= len(chunk)
     as_it_is = digest.copy()

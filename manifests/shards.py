@@ -7,15 +7,12 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby, islice
-from pathlib import Path
+from itertools import accumulate, groupby
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from manifests.checks import ManifestError
@@ -25,10 +22,11 @@ from manifests.places import AnyPath, at_hand, pinned
 from manifests.rows import ImageRow
 from manifests.seal import UNSEALED, is_whole, seal
 from manifests.store import MANIFEST, flush, write_bytes, written_aside
+from manifests.unclaimed import files_under, names_besides, remove_files
 
 
 class Stored(Protocol):
-    """What says where an image's bytes lie: a row of a manifest, or a part of one."""
+    """Whatever says where an image's bytes lie: a row of a manifest, or a part of one."""
 
     @property
     def path(self) -> str:
@@ -52,8 +50,7 @@ GROUP_BYTES = 2_500_000  # about what a reader gets at once: 32 normalized films
 # Nullable, though no image is missing: Hugging Face `datasets` takes a column for an Image feature only where its
 # Arrow field is the one that an Image would have, and that is a nullable one.
 IMAGE = pa.field("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
-SHARD_BYTES = 100_000_000  # at most, were no image to shrink: a worker holds a shard two or three times
-FILES_AT_ONCE = 4096  # of those on disk, compared with the manifest's
+SHARD_BYTES = 100_000_000  # the most, were no image to shrink: a worker holds a shard two or three times
 RECIPE_KEY = b"cxr_pipeline_recipe"
 
 
@@ -72,9 +69,9 @@ def films_per_shard(images_per_film: int, image_bytes: int, *, at_most: int) -> 
     """Return how many films a shard may hold, so that a worker's memory is bounded whatever the frame.
 
     Args:
-        images_per_film: of each film.
-        image_bytes: of an image, were it not to shrink.
-        at_most: images that a shard shall hold.
+        images_per_film: how many images are made of each.
+        image_bytes: size of an image that no codec shrinks.
+        at_most: the most images that a shard shall hold.
     """
     return max(1, min(at_most, SHARD_BYTES // image_bytes) // images_per_film)
 
@@ -180,8 +177,12 @@ class ImageFolder:
         path = self.path / SHARDS / shard
         if not is_whole(path):
             return None
-        recipe: dict[str, Any] = json.loads((pq.read_schema(at_hand(path)).metadata or {}).get(RECIPE_KEY, b"{}"))
-        return recipe or None
+        try:
+            metadata = pq.read_schema(at_hand(path)).metadata or {}
+            recipe = json.loads(metadata.get(RECIPE_KEY, b"{}"))
+        except (OSError, ValueError, pa.ArrowException):  # whole, and sealed by a stranger
+            return None
+        return recipe if isinstance(recipe, dict) and recipe else None
 
     def shards_on_disk(self) -> dict[str, int | str]:
         """Return each shard's file number (inode) or tag, by its name: a shard that is written anew gets another."""
@@ -228,43 +229,18 @@ class ImageFolder:
     def others(self, keep: pa.ChunkedArray) -> list[str]:
         """Return every file that a manifest which claims the paths `keep` does not claim, itself left out."""
         kept = pa.chunked_array([*keep.cast(pa.binary()).chunks, pa.array([MANIFEST.encode()])], pa.binary())
-        found = self._files()
-        others: list[bytes] = []
-        while some := list(islice(found, FILES_AT_ONCE)):
-            names = pa.array(some, pa.binary())
-            others += names.filter(pc.invert(pc.is_in(names, value_set=kept))).to_pylist()
-        return [os.fsdecode(name) for name in others]
-
-    def _files(self) -> Iterator[bytes]:
-        """Yield the POSIX path of every file under the folder; links are not followed."""
         if isinstance(self.path, ObjectPath):
-            yield from (name.encode() for name, _ in self.path.under())
-        elif self.path.is_dir():
-            for entry in _under(self.path):
-                if entry.is_file():
-                    yield os.fsencode(Path(entry.path).relative_to(self.path).as_posix())
+            return names_besides(kept, (name for name, _ in self.path.under()))
+        return names_besides(kept, files_under(self.path))
 
     def remove_others(self, keep: pa.ChunkedArray) -> int:
-        """Delete the files that `others` names, and folders that are empty; return how many files there were."""
+        """Delete the files that `others` names, and folders that are empty then; return how many files there were."""
         doomed = self.others(keep)
         if isinstance(self.path, ObjectPath):
             self.path.remove(doomed)
-            return len(doomed)
-        for name in doomed:
-            (self.path / name).unlink()
-        for folder in [entry.path for entry in _under(self.path) if entry.is_dir(follow_symlinks=False)]:
-            with suppress(OSError):  # it is not empty
-                Path(folder).rmdir()
+        else:
+            remove_files(self.path, doomed)
         return len(doomed)
-
-
-def _under(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield all that lies in a folder and below, what is in a folder before the folder; links are not followed."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _under(Path(entry.path))
-            yield entry
 
 
 def _one_piece(column: pa.ChunkedArray) -> pa.Array:

@@ -44,11 +44,12 @@ def slices(schema: Schema[Any], path: AnyPath) -> list[Slice]:
         ManifestError: where the manifest is missing, spoilt, or of another schema.
     """
     store.require(store.read_footer(path), schema, path)
-    schema.check_columns(pq.read_schema(at_hand(path)), where=str(path))
+    local = at_hand(path)
+    schema.check_columns(pq.read_schema(local), where=str(path))
     found: list[Slice] = []
     try:
-        with bounds.opened(path) as file:
-            for batch in file.iter_batches(columns=["shard"]):
+        with bounds.opened(path, local) as bounded:
+            for batch in bounded.file.iter_batches(columns=["shard"]):
                 _add(found, batch.column(0))
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
@@ -100,15 +101,17 @@ def rows_between(schema: Schema[Any], path: AnyPath, first: int, last: int) -> p
 @lru_cache(maxsize=GROUPS_HELD)
 def _ends(path: Path, _stamp: tuple[int, int]) -> list[int]:
     """Return where each row group ends, after a 0."""
-    with bounds.opened(path) as file:
-        sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    with bounds.opened(path) as bounded:
+        metadata = bounded.file.metadata
+        sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
     return [0, *accumulate(sizes)]
 
 
 @lru_cache(maxsize=GROUPS_HELD)  # a row group holds the rows of some fifty slices
 def _group(path: Path, _stamp: tuple[int, int], number: int, schema: Schema[Any]) -> pa.Table:
     """Return a row group, checked."""
-    with pq.ParquetFile(path) as file:
-        table = file.read_row_group(number)
+    schema.check_columns(pq.read_schema(path), where=str(path))
+    with bounds.opened(path) as bounded:
+        table = bounded.plain_table(bounded.file.read_row_group(number))
     schema.check(table, where=str(path))
-    return table.replace_schema_metadata(None).cast(schema.arrow)
+    return table.cast(schema.arrow)

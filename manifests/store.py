@@ -23,16 +23,16 @@ from manifests import bounds
 from manifests.checks import ManifestError, not_found
 from manifests.columns import Schema
 from manifests.footers import refuse_odd
-from manifests.groups import ROWS_PER_GROUP, row_groups
 from manifests.objects import ObjectPath
 from manifests.places import AnyPath, at_hand, pinned, put_when_done
+from manifests.row_groups import ROWS_PER_GROUP, row_groups
 from manifests.seal import UNSEALED, seal
 
 Row = TypeVar("Row")
 
 MANIFEST = "manifest.parquet"
 FOOTER_KEY = b"cxr_pipeline"
-SPARE_KEY = b"cxr_pipeline_spare"  # the same without the shards' seals: what made the images outlives a spoilt byte
+SPARE_KEY = b"cxr_pipeline_spare"  # the footer again, without the shards' seals: read where the first one is spoilt
 PARTIAL = re.compile(r"\..+\.\d+\.partial")  # what `written_aside` and `stages/ahead.py` call what is unfinished
 TOOL_VERSION = importlib.metadata.version("cxr-pipeline")
 
@@ -176,12 +176,13 @@ def write_tables(tables: Iterable[pa.Table], schema: Schema[Any], path: AnyPath,
                 writer.write_table(group, row_group_size=ROWS_PER_GROUP)
                 del group  # or it would be there until the next is
             said = footer()
-            spare = _told(replace(said, files={}), schema)
-            writer.add_key_value_metadata({FOOTER_KEY: _told(said, schema), SPARE_KEY: spare, **UNSEALED})
+            spare = _footer_json(replace(said, files={}), schema)
+            writer.add_key_value_metadata({FOOTER_KEY: _footer_json(said, schema), SPARE_KEY: spare, **UNSEALED})
         seal(aside)
 
 
-def _told(footer: Footer, schema: Schema[Any]) -> bytes:
+def _footer_json(footer: Footer, schema: Schema[Any]) -> bytes:
+    """Return a footer as a manifest holds it, stamped with the schema of its rows."""
     stamped = {**asdict(footer), "schema": schema.name, "schema_version": schema.version}
     return json.dumps(stamped, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
@@ -192,7 +193,7 @@ def read_table(schema: Schema[Row], path: AnyPath) -> pa.Table:
     Raises:
         ManifestError: where the file is missing, is no manifest of this schema, or breaks it.
     """
-    with _there(path):
+    with _one_copy(path):
         footer = read_footer(path)
         require(footer, schema, path)
         schema.only().check_columns(pq.read_schema(at_hand(path)), where=str(path))  # before a column is read
@@ -241,8 +242,8 @@ def read(schema: Schema[Row], path: AnyPath) -> list[Row]:
 
 
 @contextmanager
-def _there(path: AnyPath) -> Iterator[None]:
-    """Read all that is read of a manifest within from one copy, where it is an object.
+def _one_copy(path: AnyPath) -> Iterator[None]:
+    """Let all that is read of a manifest within be read of one copy, where it is an object.
 
     Raises:
         ManifestError: where it is missing.
@@ -260,7 +261,7 @@ def read_footer(path: AnyPath) -> Footer:
     Raises:
         ManifestError: where the file is missing, is not Parquet, or has a footer of another kind.
     """
-    with _there(path):
+    with _one_copy(path):
         if not at_hand(path).exists():
             raise not_found(path)
         try:
@@ -273,15 +274,15 @@ def read_footer(path: AnyPath) -> Footer:
         refuse_odd(footer)
     except (ValueError, TypeError, RecursionError) as error:
         raise ManifestError(f"{path}: its footer is not ours ({error}); run the stage that writes it again") from error
-    facts, params = (_Told(known, where=str(path)) for known in (footer.facts, footer.params))
+    facts, params = (_Known(part, where=str(path)) for part in (footer.facts, footer.params))
     return replace(footer, facts=facts, params=params)
 
 
-class _Told(dict[str, Any]):
-    """What a footer says, which a stage may ask for by name: what it does not say is an error of the manifest."""
+class _Known(dict[str, Any]):
+    """A part of a footer, which a stage may ask by name: what it does not say is an error of the manifest."""
 
-    def __init__(self, known: Any, where: str = "") -> None:
-        super().__init__(known)
+    def __init__(self, part: Any, where: str = "") -> None:
+        super().__init__(part)
         self.where = where
 
     def __missing__(self, key: str) -> Any:

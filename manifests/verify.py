@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from manifests import seal, source, store
+from manifests import bounds, seal, source, store
 from manifests.checks import ManifestError
 from manifests.columns import Schema
 from manifests.places import AnyPath, at_hand, fetched, files_in
@@ -21,7 +21,7 @@ from manifests.shards import IMAGE, SHARDS
 
 Kind = Literal["raw", "manifest", "other", "shard", "image", "extra"]
 Look = Callable[[bytes], str]  # an encoded image to what is wrong with it; empty where nothing is
-ROWS_AT_ONCE = 1 << 16  # of a manifest: 20 MB, however long it is
+ROWS_AT_ONCE = 1 << 15  # of a manifest: 10 MB, and as much again as dictionaries, however long it is
 IMAGE_COLUMNS = ("path", "sha256", "encoded_bytes")
 
 
@@ -48,7 +48,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of looking at some files."""
+    """What came of looking at some files.
+
+    Attributes:
+        findings: what is wrong with them.
+        files: how many were read.
+        images: how many images they hold.
+        size: of the files, bytes.
+    """
 
     findings: tuple[Finding, ...] = ()
     files: int = 0
@@ -75,7 +82,7 @@ class ShardClaim:
 
 @dataclass(frozen=True, slots=True)
 class FileClaim:
-    """What a manifest says of one file."""
+    """What a manifest says of one file: its POSIX path under the folder, and the sha256 of its bytes, hex."""
 
     path: str
     sha256: str
@@ -103,16 +110,18 @@ def tables_of(schema: Schema[Any], path: AnyPath) -> Iterator[pa.Table]:
     """Yield a manifest's rows, checked, some at a time, so that a long manifest fills no memory.
 
     Raises:
-        ManifestError: where the manifest breaks its schema.
+        ManifestError: where the manifest breaks its schema, or unfolds to more than its size explains.
     """
     store.require(store.read_footer(path), schema, path)
+    local = at_hand(path)
+    schema.check_columns(pq.read_schema(local), where=str(path))
     try:
-        with pq.ParquetFile(at_hand(path), pre_buffer=False) as file:  # or Arrow would keep all of it in memory
-            for batch in file.iter_batches(ROWS_AT_ONCE):
-                table = pa.Table.from_batches([batch])
+        with bounds.opened(path, local) as bounded:
+            for batch in bounded.file.iter_batches(ROWS_AT_ONCE):
+                table = bounded.plain_table(batch)
                 schema.check(table, where=str(path))
-                yield table.replace_schema_metadata(None).cast(schema.arrow)
-    except (pa.ArrowInvalid, OSError) as error:
+                yield table.cast(schema.arrow)
+    except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); run the stage that writes it again") from error
 
 
@@ -142,7 +151,7 @@ def _starts(shards: pa.Array) -> list[int]:
 
 
 def rows_digest(table: pa.Table) -> str:
-    """Return a digest of a table's values, the same however its buffers lie in memory."""
+    """Return a digest of a table's values, the same however its buffers lie in memory; of columns without lists."""
     digest = hashlib.sha256()
     for name, column in zip(table.column_names, table.columns, strict=True):
         array = column.combine_chunks()
@@ -191,21 +200,33 @@ def _check_shard(file: Path, claim: ShardClaim, *, place: str, schema: Schema[An
     except (OSError, pa.ArrowInvalid) as error:  # a shard that was sealed so
         finding = Finding("shard", place, f"no shard ({error})", f"a shard of {claim.rows:,} images")
         return Checked((*findings, finding), files=1, size=sealed.size)
-    problem = _shard_problem(table, claim, schema, look)
-    if problem:
+    if problem := _shard_problem(table, claim, schema, look):
         findings.append(Finding(problem[0], place, *problem[1:]))
     return Checked(tuple(findings), files=1, images=len(table), size=sealed.size)
 
 
-def _shard_problem(table: pa.Table, claim: ShardClaim, schema: Schema[Any], look: Look) -> tuple[Kind, str, str] | None:
-    """Return what is wrong with a shard's rows and images: kind, found, expected."""
+Problem = tuple[Kind, str, str]  # kind, found, expected
+
+
+def _shard_problem(table: pa.Table, claim: ShardClaim, schema: Schema[Any], look: Look) -> Problem | None:
+    """Return what is wrong with a shard's columns, images and rows, the first thing that is."""
     if table.column_names != [IMAGE.name, *schema.arrow.names]:
         return "shard", f"the columns {table.column_names}", f"image and those of {schema.name}"
+    if table.schema.types != [IMAGE.type, *schema.arrow.types]:
+        return "shard", "columns of other types", f"the types of image and of {schema.name}"
     rows = table.select(schema.arrow.names).replace_schema_metadata(None).cast(schema.arrow)
-    images = table.column(IMAGE.name).combine_chunks()
+    if problem := _image_problem(table.column(IMAGE.name).combine_chunks(), rows, look):
+        return problem
+    if rows_digest(rows) != claim.digest:
+        return "shard", f"{len(rows):,} rows that are not the manifest's", f"the manifest's {claim.rows:,} rows"
+    return None
+
+
+def _image_problem(images: pa.StructArray, rows: pa.Table, look: Look) -> Problem | None:
+    """Return what is wrong with the first image that is not as its row says."""
     told = zip(*(rows.column(name).to_pylist() for name in IMAGE_COLUMNS), strict=True)
     for index, (path, sha256, size) in enumerate(told):
-        data = memoryview(images.field("bytes")[index].as_buffer())
+        data = memoryview(images.field("bytes")[index].as_buffer() or b"")
         digest = hashlib.sha256(data).hexdigest()
         if (digest, len(data)) != (sha256, size):
             return "shard", f"row {index}: {len(data):,} bytes of sha256 {digest[:12]}", f"{size:,} of {sha256[:12]}"
@@ -213,8 +234,6 @@ def _shard_problem(table: pa.Table, claim: ShardClaim, schema: Schema[Any], look
             return "shard", f"row {index}: image.path {images.field('path')[index].as_py()}", path
         if wrong := look(bytes(data)):
             return "shard", f"row {index} ({path}): {wrong}", "an image of the set's frame"
-    if rows_digest(rows) != claim.digest:
-        return "shard", f"{len(rows):,} rows that are not the manifest's", f"the manifest's {claim.rows:,} rows"
     return None
 
 
@@ -227,13 +246,13 @@ def check_files(claims: Sequence[FileClaim], *, folder: AnyPath, where: str, kin
         try:
             data = source.read(folder / claim.path)
         except source.SourceError as error:
-            found = "missing" if error.status == "missing" else f"cannot be read ({error})"
-            findings.append(Finding(kind, place, found, expected))
+            why = "missing" if error.status == "missing" else f"cannot be read ({error})"
+            findings.append(Finding(kind, place, why, expected))
             continue
         files, size = files + 1, size + len(data)
-        found = hashlib.sha256(data).hexdigest()
-        if found != claim.sha256:
-            findings.append(Finding(kind, place, f"{len(data):,} bytes of sha256 {found[:12]}", expected))
+        sha256 = hashlib.sha256(data).hexdigest()
+        if sha256 != claim.sha256:
+            findings.append(Finding(kind, place, f"{len(data):,} bytes of sha256 {sha256[:12]}", expected))
         elif look is not None and (wrong := look(data)):
             findings.append(Finding(kind, place, wrong, "an image of the set's frame"))
     return Checked(tuple(findings), files=files, images=files if look is not None else 0, size=size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import struct
@@ -18,17 +19,16 @@ from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
 
 THIS_PROCESS = secrets.token_hex(4)  # on another machine, a process may have the same number
-HEAD = struct.Struct(
-    "<32sII"
-)  # a film's hash, and the raw film's height and width; its grey levels in the frame follow
+# a film's hash, and the raw film's height and width; its grey levels in the frame follow
+HEAD = struct.Struct("<32sII")
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """A folder of films in the frame: one file for each start of a hash and each process, films one behind the other.
+    """A folder of films in the frame: a file for each process and the first two digits of hashes, film after film.
 
-    A file for each film would cost as much as the film's thumbnail. A film that a killed process wrote in part is the
-    last in its file, which nobody adds to any more, and is not found.
+    A file for each film would take as much time as the film's thumbnail. A film that a killed process wrote in part is
+    the last in its file, which nobody adds to any more, and is not found.
 
     Attributes:
         folder: lives as long as the run.
@@ -41,15 +41,21 @@ class Ahead:
     policy: Policy
 
     def keep(self, film_id: str, image: Image.Image) -> tuple[Gray, Placement]:
-        """Put a decoded film into the frame, lay it down for whoever asks for it next, and return what `found` will."""
+        """Put a decoded film into the frame, lay it down for whoever asks for it next, and return what `found` will.
+
+        Raises:
+            OSError: where the disk is full.
+        """
         placement = place(Frame(height=image.height, width=image.width), frame=self.frame, policy=self.policy)
         framed = fit(image, placement)
-        head = HEAD.pack(bytes.fromhex(film_id), image.height, image.width)
+        record = HEAD.pack(bytes.fromhex(film_id), image.height, image.width) + framed.tobytes()
         with (
             suppress(FileNotFoundError),  # this is another machine: it goes without
             (self.folder / f"{film_id[:2]}.{os.getpid()}-{THIS_PROCESS}").open("ab", buffering=0) as file,
         ):
-            file.write(head + framed.tobytes())
+            # one call, since threads share the file; films after one that a full disk has cut would be misread
+            if file.write(record) < len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
         return framed, placement
 
     def found(self, film_ids: Iterable[str]) -> dict[str, tuple[Gray, Placement]]:

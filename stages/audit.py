@@ -71,8 +71,10 @@ class AuditParams(Params):
         "rule; a CSV's column 'group' overrides it. Empty: Kermany's rule for Kermany's names, else every film is a "
         "patient of its own.",
     )
-    height: int = Field(256, ge=1, description="Height in pixels of the frame that normalization is judged by.")
-    width: int = Field(300, ge=1, description="Width in pixels of the frame that normalization is judged by.")
+    height: int = Field(
+        256, ge=1, le=4096, description="Height in pixels of the frame that normalization is judged by."
+    )
+    width: int = Field(300, ge=1, le=4096, description="Width in pixels of the frame that normalization is judged by.")
     policy: Policy = Field(
         "cover",
         description="How films come into that frame where their pixels are searched for shortcuts, as in normalize; "
@@ -117,16 +119,27 @@ class AuditParams(Params):
         return Aim(self.frame, self.policy)
 
 
-def look_at_all(
-    params: AuditParams, raw: AnyPath, machine: Machine, thumbnails: Thumbnails
-) -> tuple[pa.Table, Labels, set[str], Sample, NDArray[np.uint64]]:
-    """Examine every file under the raw folder, and lay down a thumbnail of each.
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """What came of looking at every file.
 
-    Returns:
-        The rows in the order of the paths, their classes open; the way films are named; the labels of those that are
-        images, since a folder of other files makes no class; what was seen of those that were searched for shortcuts;
-        and the sum of each film's levels (`examine.levels_sum`).
+    Attributes:
+        rows: in the order of the paths, their classes open.
+        labels: the way films are named.
+        found: the labels of those files that are images, since a folder of other files makes no class.
+        sample: what was seen of the films that were searched for shortcuts.
+        sums: (files,) the sum of each film's levels (`examine.levels_sum`).
     """
+
+    rows: pa.Table
+    labels: Labels
+    found: set[str]
+    sample: Sample
+    sums: NDArray[np.uint64]
+
+
+def look_at_all(params: AuditParams, raw: AnyPath, machine: Machine, thumbnails: Thumbnails) -> LookedAt:
+    """Examine every file under the raw folder, and lay down a thumbnail of each."""
     files = files_under(raw)
     key = patient_key()  # here, and not where the work is done: other hosts have variables of their own
     labels = _labels(params, files, raw, key)
@@ -149,8 +162,9 @@ def look_at_all(
         for (path, told), name in zip(some, named, strict=True):
             thumbnails.add(told.thumbnail)
             sample.add(path, told.specimen)
-            found |= {name.label} if told.status == "ok" and name.label is not None else set()
-    return pa.concat_tables(tables), labels, found, sample, sums
+            if told.status == "ok" and name.label is not None:
+                found.add(name.label)
+    return LookedAt(pa.concat_tables(tables), labels, found, sample, sums)
 
 
 def _labels(params: AuditParams, files: Sequence[str], raw: AnyPath, key: bytes) -> Labels:
@@ -176,16 +190,18 @@ def survey(params: AuditParams, root: Root, machine: Machine) -> tuple[pa.Table,
     """Examine every file under the raw folder, write the manifest, and return its rows, facts and sample."""
     raw = machine.raw or root / paths.RAW
     with Thumbnails(scratch_near((root / paths.AUDIT).parent)) as thumbnails:
-        rows, labels, found, sample, sums = look_at_all(params, raw, machine, thumbnails)
-        classes = params.classes or labels.classes or tuple(sorted(found))
-        rows = warn_of_groups_in_test(set_duplicates_aside(classified(rows, classes)))
+        seen = look_at_all(params, raw, machine, thumbnails)
+        classes = params.classes or seen.labels.classes or tuple(sorted(seen.found))
+        rows = warn_of_groups_in_test(set_duplicates_aside(classified(seen.rows, classes)))
+        labels, sample, sums = seen.labels, seen.sample, seen.sums
+        del seen  # or the rows would be there twice while duplicates are searched for
         give_back()  # what the rows were made from
         rows, threshold = mark_near_duplicates(rows, thumbnails, sums)
         rows, flags = flagged(rows, thumbnails)
     give_back()  # the search's blocks
     facts = _facts(raw, root, labels, rows, classes, threshold) | {"quality": flags}
-    told = params.model_dump(mode="json", exclude=set(GATE))
-    store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=told, facts=facts))
+    of_rows = params.model_dump(mode="json", exclude=set(GATE))
+    store.write(rows, AUDITED, root / paths.AUDIT, store.Footer(params=of_rows, facts=facts))
     return rows, facts, sample
 
 
@@ -194,7 +210,7 @@ def run(params: AuditParams, root: Root, machine: Machine) -> Report:
 
     All of them are written where a check fails the run as well: whoever mends the set needs to see them.
     """
-    return _report(_told(params, *survey(params, root, machine)), params, root, machine)
+    return _report(_shown(params, *survey(params, root, machine)), params, root, machine)
 
 
 def _facts(
@@ -227,15 +243,21 @@ def patient_key() -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """What is left of the rows for the page and the terminal: small, so that no row is held while the page is drawn."""
+class _Shown:
+    """What is left of the rows for the page and the terminal: small, so that no row is held while the page is drawn.
+
+    Attributes:
+        summary: what `reports/audit.json` holds.
+        plotted: the films whose sizes the page plots.
+        lines: of the terminal.
+    """
 
     summary: Mapping[str, Any]
     plotted: Sequence[Mapping[str, Any]]
     lines: Sequence[str]
 
 
-def _told(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample: Sample) -> _Told:
+def _shown(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample: Sample) -> _Shown:
     films = figures.usable(rows)
     summary = audit_summary.summarize(rows, films, facts, params.aim, sample, group_pattern=params.group_pattern)
     summary["checks"] = checks.checked(rows, summary, params.limits)
@@ -244,24 +266,24 @@ def _told(params: AuditParams, rows: pa.Table, facts: Mapping[str, Any], sample:
         *audit_summary.findings(summary),
         *checks.lines(summary["checks"]),
     ]
-    return _Told(summary, census.sizes_to_plot(films), lines)
+    return _Shown(summary, census.sizes_to_plot(films), lines)
 
 
-def _report(told: _Told, params: AuditParams, root: Root, machine: Machine) -> Report:
+def _report(shown: _Shown, params: AuditParams, root: Root, machine: Machine) -> Report:
     from stages.reporting import audit_page  # noqa: PLC0415 - jinja2: keep workers light
 
-    store.write_json(root / paths.AUDIT_SUMMARY, told.summary)
+    store.write_json(root / paths.AUDIT_SUMMARY, shown.summary)
     pictures = raw_pictures(
-        pictured.paths_of(told.summary), machine.raw or root / paths.RAW, machine, side=PICTURE_SIDE
+        pictured.paths_of(shown.summary), machine.raw or root / paths.RAW, machine, side=PICTURE_SIDE
     )
-    page = audit_page.audit_page({**told.summary, "films": told.plotted}, addresses(pictures))
+    page = audit_page.audit_page({**shown.summary, "films": shown.plotted}, addresses(pictures))
     store.write_bytes(root / paths.AUDIT_PAGE, page.encode())
-    over = checks.failed(told.summary["checks"], checks.named(params.fail_on))
+    over = checks.failed(shown.summary["checks"], checks.named(params.fail_on))
     return Report(
-        done=told.summary["files"],
+        done=shown.summary["files"],
         unit="files",
-        set_aside=told.summary["set_aside"],
-        lines=told.lines,
+        set_aside=shown.summary["set_aside"],
+        lines=shown.lines,
         written=(paths.AUDIT_PAGE, paths.AUDIT),
         verdict=over,
         failed=bool(over),

@@ -17,9 +17,9 @@ def where_ok(table: pa.Table) -> pa.ChunkedArray:
 
 
 def rows_with(table: pa.Table, **values: str) -> pa.Table:
-    """Return the rows that hold some values: no copy of them where all do.
+    """Return the rows whose columns hold the values given by name; the table itself where all rows do.
 
-    Else column by column: of a table that nobody else holds, no more than one column is in memory twice.
+    Columns are copied one by one: where the caller gives its table up, one column at a time is in memory twice.
     """
     wanted = reduce(pc.and_, (pc.equal(pc.fill_null(table.column(name), ""), value) for name, value in values.items()))
     if pc.all(wanted).as_py() in (True, None):
@@ -61,7 +61,14 @@ def with_columns(table: pa.Table, **columns: pa.Array | pa.ChunkedArray) -> pa.T
 
 
 def put(table: pa.Table, places: NDArray[Any], rows: pa.Table, *names: str) -> pa.Table:
-    """Return a table whose columns `names` hold, at some places, those of other rows."""
+    """Return a table in which rows are replaced in some of its columns.
+
+    Args:
+        table: the table.
+        places: which of its rows are replaced.
+        rows: what they are replaced by, in the order of `places`.
+        names: the columns that are taken from `rows`; all others stay.
+    """
     source = np.arange(len(table))
     source[places] = len(table) + np.arange(len(rows))
     both = {name: pa.chunked_array([*table.column(name).chunks, *rows.column(name).chunks]) for name in names}

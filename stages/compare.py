@@ -13,8 +13,8 @@ from manifests import store
 from manifests.rows import SPLITS
 from stages import paths
 from stages.contract import Machine, Params, ParamsError, Report, Root, Stage, StageError
-from stages.leaks import leak_warning
-from stages.peeks import note_peeks
+from stages.leaks import LEAKS, leak_warning
+from stages.peeks import note_peeks, peeks_line
 from stages.reporting import text
 from stages.runs import EvaluatedRun, read_runs
 from stages.statistics.contrasts import Films, compare_models
@@ -74,7 +74,7 @@ def shared_films(runs: Sequence[EvaluatedRun], split: str) -> list[str]:
     for run in runs[1:]:
         for film in shared:
             one, other = runs[0].answers[film], run.answers[film]
-            if one[:2] != other[:2]:
+            if (one.label, one.patient) != (other.label, other.patient):
                 raise StageError(
                     f"film {film[:12]}: {runs[0].name} has class {one.label} and patient {one.patient}, {run.name} "
                     f"class {other.label} and patient {other.patient}; expected the same of both: compare runs that "
@@ -86,7 +86,7 @@ def shared_films(runs: Sequence[EvaluatedRun], split: str) -> list[str]:
 def summarize(runs: Sequence[EvaluatedRun], params: CompareParams) -> dict[str, Any]:
     """Return what `reports/comparison.json` says, but for the looks at the test films."""
     shared, reference = shared_films(runs, params.split), runs[0]
-    index = {name: place for place, name in enumerate(reference.classes)}
+    index = {name: number for number, name in enumerate(reference.classes)}
     groups = [reference.answers[film].patient for film in shared]
     labels = np.array([index[reference.answers[film].label] for film in shared], np.int64)
     figures = compare_models(
@@ -127,9 +127,9 @@ def lines(summary: Mapping[str, Any]) -> list[str]:
     shown = [f"{summary['films']:,} films of {summary['patients']:,} patients of {summary['split']} are in all runs"]
     shown[0] += f"; left out: {left_out}" if left_out else ""
     shown += [*text.aligned(models), *text.aligned(table)]
-    shown += [f"{name}: {warning}" for name in summary["leaking"] for warning in leak_warning({"unit": "film"})]
+    shown += [f"{name}: {LEAKS}" for name in summary["leaking"]]
     if "test_peeks" in summary:
-        shown.append(f"looks at the test films so far: {summary['test_peeks']:,} ({paths.TEST_PEEKS})")
+        shown.append(peeks_line(summary["test_peeks"]))
     return shown
 
 

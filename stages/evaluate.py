@@ -1,4 +1,4 @@
-"""Evaluate: score networks on films they have and have not seen, and take the gap between them apart."""
+"""evaluate: score networks on films they have and have not seen, and take the gap between them apart."""
 
 from __future__ import annotations
 
@@ -46,10 +46,15 @@ class EvaluateParams(Params):
 
     @field_validator("models")
     @classmethod
-    def _under_the_root(cls, pattern: str) -> str:
-        place = PurePosixPath(pattern)
-        if place.is_absolute() or ".." in place.parts:
-            raise ValueError("leads out of the root; expected a pattern under it, such as models/seed-*.safetensors")
+    def _finds_files_under_the_root(cls, pattern: str) -> str:
+        parts = PurePosixPath(pattern).parts
+        expected = "expected a pattern under the root, such as models/seed-*.safetensors"
+        if pattern.startswith("/") or ".." in parts:
+            raise ValueError(f"leads out of the root; {expected}")
+        if pattern and not parts:
+            raise ValueError(f"names no file; {expected}")
+        if any("**" in part and part != "**" for part in parts):
+            raise ValueError(f"holds ** beside other letters, where it means any folders; {expected}")
         return pattern
 
 
@@ -162,8 +167,12 @@ class _Origin:
     """What the figures come from.
 
     Attributes:
+        root: the data set's.
+        params: of the run.
         networks: by their files.
-        sha256: of those files.
+        classes: in the order of `label_index`.
+        sha256: of the networks' files.
+        split: what was drawn when the films were divided, and how val was held out (`how_divided`).
     """
 
     root: Root

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifests import store
-from manifests.rows import AUDITED, NORMALIZED, SPLITS, AuditedRow, ImageRow, NormalizedRow
+from manifests.rows import AUDITED, NORMALIZED, SPLITS, ImageRow, NormalizedRow
 from stages import paths
+from stages.columns import numbers, ok_rows
 from stages.contract import Root, StageError
-from stages.gallery import choose_wrong
+from stages.gallery import WrongFilm, choose_wrong
 from stages.scoring import Images, Probabilities
 from stages.statistics import calibration, errors, scores
 from stages.statistics.subgroups import Answered, Property, by_third, by_value, score_subgroups
@@ -54,23 +55,14 @@ def details(
     }
     _refuse_nan(judged)
     held_out = {split: judged[split] for split in HELD_OUT if split in judged}
-    raw = _raw_facts(root)
     return {
         **_errors(judged, classes),
         "further": {split: of_split.further(classes) for split, of_split in judged.items()},
         "reliability": {split: calibration.reliability(*of_split.pooled()) for split, of_split in judged.items()},
-        "subgroups": {
-            split: score_subgroups(
-                of_split.answered(), _properties(of_split.rows, raw), classes, draws=draws, seed=seed
-            )
-            for split, of_split in held_out.items()
-        },
+        "subgroups": _subgroups(root, held_out, classes, draws=draws, seed=seed),
         "margins": _margins(root, classes),
         "unfilled": _unfilled(root, classes),
-        "gallery": {
-            split: choose_wrong(of_split.rows, of_split.told.mean(axis=0), classes)
-            for split, of_split in held_out.items()
-        },
+        "gallery": {split: of_split.surest_wrong(classes) for split, of_split in held_out.items()},
     }
 
 
@@ -99,6 +91,10 @@ class _Judged:
     def answered(self) -> Answered:
         """Return what subgroups are scored by."""
         return Answered([row.group_id or row.film_id for row in self.rows], self.labels, self.told.argmax(axis=2))
+
+    def surest_wrong(self, classes: Sequence[str]) -> list[WrongFilm]:
+        """Return the films that the models' mean is surest of and wrong about."""
+        return choose_wrong(self.rows, self.told.mean(axis=0), classes)
 
     def further(self, classes: Sequence[str]) -> dict[str, Any]:
         """Return the scores beside accuracy, those of several models averaged."""
@@ -138,27 +134,52 @@ def _errors(judged: Mapping[str, _Judged], classes: Sequence[str]) -> dict[str, 
     return {"normal_class": classes[normal], "errors": found}
 
 
-def _raw_facts(root: Root) -> dict[str, AuditedRow]:
-    """Return what the audit knows of each raw film, by its hash; nothing where there is no audit."""
+def _subgroups(
+    root: Root, held_out: Mapping[str, _Judged], classes: Sequence[str], *, draws: int, seed: int
+) -> dict[str, Any]:
+    """Return how the films of each split are judged that share a value, property by property."""
+    raw = _raw_films(root)
+    return {
+        split: score_subgroups(of_split.answered(), _properties(of_split.rows, raw), classes, draws=draws, seed=seed)
+        for split, of_split in held_out.items()
+    }
+
+
+class _RawFilm(NamedTuple):
+    """What the audit knows of a raw film that subgroups are made of; aspect is width / height."""
+
+    pixels: int
+    aspect: float
+    mode: str | None
+
+
+def _raw_films(root: Root) -> dict[str, _RawFilm]:
+    """Return the films that the audit passed, by their hash; none where there is no audit."""
     manifest = root / paths.AUDIT
     if not manifest.exists():
         return {}
-    return {row.film_id: row for row in store.read(AUDITED, manifest) if row.status == "ok" and row.film_id}
+    names = ("film_id", "width", "height", "mode")
+    passed = ok_rows(store.read_table(AUDITED.only("status", *names), manifest))
+    columns = (passed.column(name).to_pylist() for name in names)
+    return {
+        film_id: _RawFilm((width or 0) * (height or 0), (width or 0) / (height or 1), mode)
+        for film_id, width, height, mode in zip(*columns, strict=True)
+        if film_id
+    }
 
 
-def _properties(rows: Sequence[ImageRow], raw: Mapping[str, AuditedRow]) -> dict[str, Property]:
+def _properties(rows: Sequence[ImageRow], raw: Mapping[str, _RawFilm]) -> dict[str, Property]:
     """Return by what films are told apart; thirds are of all the films that the audit passed, whatever is scored."""
     known = [raw.get(row.film_id) for row in rows]
-    everyone = list(raw.values())
     return {
         "raw size, megapixels": by_third(
-            [_pixels(film) if film else None for film in known],
-            [_pixels(film) for film in everyone],
+            [film.pixels if film else None for film in known],
+            [film.pixels for film in raw.values()],
             lambda pixels: f"{pixels / 1e6:.3g}",
         ),
         "aspect, width / height": by_third(
-            [_aspect(film) if film else None for film in known],
-            [_aspect(film) for film in everyone],
+            [film.aspect if film else None for film in known],
+            [film.aspect for film in raw.values()],
             lambda aspect: f"{aspect:.3f}",
         ),
         "series": by_value([series(row) for row in rows]),
@@ -173,14 +194,6 @@ def _margin(row: ImageRow) -> str | None:
     return "padded" if row.padded else "without margin"
 
 
-def _pixels(film: AuditedRow) -> int:
-    return (film.width or 0) * (film.height or 0)
-
-
-def _aspect(film: AuditedRow) -> float:
-    return (film.width or 0) / (film.height or 1)
-
-
 def series(row: ImageRow) -> str | None:
     """Return the series in a group of class/series/number, or None where the group is none such."""
     parts = (row.group_id or "").split("/")
@@ -190,14 +203,15 @@ def series(row: ImageRow) -> str | None:
 
 def _margins(root: Root, classes: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
     """Return for each split and class how much of the films normalize cut away, and how much it padded."""
-    table = store.read_table(NORMALIZED, root / paths.NORMALIZED_MANIFEST)
-    lost, padded, index = (_numbers(table, name) for name in ("lost", "padded", "label_index"))
+    schema = NORMALIZED.only("status", "split", "label_index", "lost", "padded")
+    table = store.read_table(schema, root / paths.NORMALIZED_MANIFEST)
+    lost, padded, index = (numbers(table.column(name)) for name in ("lost", "padded", "label_index"))
     usable = _where(table, "status", "ok")
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for split in SPLITS:
         in_split = usable & _where(table, "split", split)
-        for place, name in enumerate(classes):
-            chosen = in_split & (index == place)
+        for number, name in enumerate(classes):
+            chosen = in_split & (index == number)
             if chosen.any():
                 found.setdefault(split, {})[name] = {
                     "films": int(chosen.sum()),
@@ -215,8 +229,8 @@ def _unfilled(root: Root, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
     manifest = root / paths.AUGMENTED_MANIFEST
     if not manifest.exists():
         return {}
-    table = store.read_table(AUGMENTED, manifest)
-    unfilled, index, copy = (_numbers(table, name) for name in ("unfilled", "label_index", "copy"))
+    table = store.read_table(AUGMENTED.only("status", "label_index", "copy", "unfilled"), manifest)
+    unfilled, index, copy = (numbers(table.column(name)) for name in ("unfilled", "label_index", "copy"))
     copies = _where(table, "status", "ok") & (copy > 0)
     return {
         name: {
@@ -225,15 +239,11 @@ def _unfilled(root: Root, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
             "most": float(unfilled[chosen].max()),
             "copies_with_any": float((unfilled[chosen] > 0).mean()),
         }
-        for place, name in enumerate(classes)
-        if (chosen := copies & (index == place)).any()
+        for number, name in enumerate(classes)
+        if (chosen := copies & (index == number)).any()
     }
 
 
-def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """Return a column's numbers, NaN where there is none."""
-    return np.asarray(table.column(name).cast("float64").to_numpy(), np.float64)
-
-
 def _where(table: pa.Table, name: str, value: str) -> NDArray[np.bool_]:
+    """Return for each row whether a column of texts holds a value."""
     return np.asarray(table.column(name).to_numpy() == value, np.bool_)

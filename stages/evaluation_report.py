@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from manifests.rows import PredictionRow
-from stages import paths
 from stages.leaks import leak_warning
+from stages.peeks import peeks_line
 from stages.reporting import text
 from stages.reporting.gap_words import BLAMED
 
@@ -40,7 +40,7 @@ def lines(summary: Mapping[str, Any], classes: Sequence[str], empty: Sequence[st
     shown += [f"{warning}; {UNSEEN}" for warning in leak_warning(arms)]
     shown += [BLOCKS] if arms.get("holdout") == "block" else []
     if "test_peeks" in summary:
-        shown.append(f"looks at the test films so far: {summary['test_peeks']:,} ({paths.TEST_PEEKS})")
+        shown.append(peeks_line(summary["test_peeks"]))
     return [f"{summary['callout']}; {RIDGE}", *shown] if summary["callout"] else shown
 
 
@@ -161,7 +161,7 @@ def confusion_csv(rows: Sequence[PredictionRow]) -> bytes:
 def reliability_csv(bins: Sequence[Mapping[str, Any]]) -> bytes:
     """Return the accuracy at each bin's mean confidence as `dvc plots` reads it."""
     head = ["confidence", "accuracy", "films"]
-    return _csv(head, ([place[name] for name in head] for place in bins))
+    return _csv(head, ([each[name] for name in head] for each in bins))
 
 
 def _csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:

@@ -24,6 +24,7 @@ from stages.fetching.known import KERMANY
 from stages.paths import folder_under_the_root
 
 MOST_NAMED = 3  # of what was left out
+MOST_FOLDERS = 12  # that are listed
 
 
 class FetchParams(Params):
@@ -270,9 +271,9 @@ def _origin(unpacked: Unpacked, *, url: str, sha256: str, archive_bytes: int) ->
 
 def _lines(unpacked: Unpacked, *, known: bool) -> Sequence[str]:
     folders = Counter(PurePath(path).parent.as_posix() for path in unpacked.files)
-    lines = [f"{folder}: {number:,} films" for folder, number in sorted(folders.items())[:12]]
-    if len(folders) > 12:
-        lines.append(f"and {len(folders) - 12:,} folders more")
+    lines = [f"{folder}: {number:,} films" for folder, number in sorted(folders.items())[:MOST_FOLDERS]]
+    if len(folders) > MOST_FOLDERS:
+        lines.append(f"and {len(folders) - MOST_FOLDERS:,} folders more")
     if unpacked.twice:
         lines.append(f"{unpacked.twice:,} films were in the archive twice, byte for byte; each was taken once")
     if unpacked.left_out:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from manifests import store
 from manifests.columns import Schema
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from manifests.rows import FilmRow, ImageRow
 from manifests.seal import claimed_by
 from manifests.shards import SHARDS, ImageFolder, prefix_of
@@ -152,6 +152,13 @@ class Published:
     of_shards: Counter[str] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
 
+    def add(self, table: pa.Table, of_shards: Mapping[str, int], sums: Mapping[str, float]) -> None:
+        """Add the rows of a job, those in each of its shards, and the stage's sums over its images."""
+        self.rows += len(table)
+        self.set_aside.update(set_aside(table.column("status")))
+        self.of_shards.update(of_shards)
+        self.sums.update(sums)
+
 
 def kept_line(folder: ImageFolder, before: Mapping[str, int | str], published: Published, unit: str) -> list[str]:
     """Return a line on what an earlier run had finished; none where it had finished nothing that is still of use.
@@ -191,7 +198,7 @@ def shard_jobs(
         job_of: gives the job of a prefix of hashes and the films that have it.
         films_per_shard: the most films that a shard holds.
     """
-    planned = list(plan(films.column("film_id"), films_per_shard=films_per_shard).items())
+    planned = list(films_by_prefix(films.column("film_id"), films_per_shard=films_per_shard).items())
 
     def made(number: int) -> Job:
         prefix, places = planned[number]
@@ -201,7 +208,7 @@ def shard_jobs(
 
 
 def shard_retry(job_of: Callable[[str, Sequence[Film]], Job]) -> Retry[Job]:
-    """Return how the job of a shard goes on without a film; each shard has the name that its films' bytes give it."""
+    """Return how the job of a shard goes on without a film: as a new job, whose shard is named after the films left."""
     return Retry(alone=partial(_alone, job_of=job_of), without=partial(_without, job_of=job_of))
 
 
@@ -218,10 +225,10 @@ def _without(job: Any, failures: Mapping[str, Failure], *, job_of: Callable[[str
 
 
 def withdraw(folder: ImageFolder) -> None:
-    """Delete the manifest of images that are about to be written over, so that it never claims bytes that are gone.
+    """Delete the manifest of image files that are about to be written over: it would claim bytes that are gone.
 
-    A shard's name is its bytes', so new shards come to lie beside those that the old manifest claims; an image
-    file's name is its film's.
+    In the shards layout it stays until the new one takes its place. A shard's name tells its bytes, so that new shards
+    lie beside those that the old manifest claims; an image file's name tells its film alone, and its bytes change.
     """
     if folder.layout == "folder":
         folder.manifest.unlink(missing_ok=True)
@@ -238,8 +245,8 @@ def publish(
     """Write the manifest of the jobs' rows as they come, then delete what it does not claim.
 
     In this order, a run that is killed between the two leaves files too many and none too few. The rows are in
-    the order of the jobs, and so of the films' hashes. The footer takes up what made the images, and each shard's
-    seal. Of a million rows, the parent keeps what it reports and the names of the files.
+    the order of the jobs, and so of the films' hashes. The footer gets the versions that made the images, and each
+    shard's seal. Of a million rows, the parent keeps what it reports and the names of the files.
 
     Args:
         folder: where the images lie.
@@ -248,28 +255,44 @@ def publish(
         footer: without versions and seals.
         sums: what is added up over the images, given some of their rows.
     """
-    published = Published()
-    claimed: list[pa.Array] = []
-    seals: dict[str, str] = {}
+    published, claims = Published(), _Claims(folder)
 
     def noted() -> Iterator[pa.Table]:
         for table in tables:
             images = ok_rows(table)  # a failed film's row claims no file
-            shards = tallied(images.column("shard"))
-            for name in shards:
-                folder.flush_shard(name)  # here, where waiting for the disk holds up no worker
-            seals.update({name: str(claimed_by(folder.path / SHARDS / name)) for name in shards})
-            claimed.extend(images.column("path").chunks if folder.layout == "folder" else [_in_folder(shards)])
-            published.rows += len(table)
-            published.set_aside.update(set_aside(table.column("status")))
-            published.of_shards.update(shards)
-            published.sums.update(sums(images))
+            published.add(table, claims.add(images), sums(images))
             yield table
 
-    store.write_tables(noted(), schema, folder.manifest, lambda: replace(footer, versions=versions(), files=seals))
-    folder.remove_others(pa.chunked_array(claimed, pa.string()))
+    def completed() -> store.Footer:
+        return replace(footer, versions=versions(), files=claims.seals)
+
+    store.write_tables(noted(), schema, folder.manifest, completed)
+    folder.remove_others(pa.chunked_array(claims.files, pa.string()))
     return published
 
 
-def _in_folder(names: Iterable[str]) -> pa.Array:
-    return pa.array([f"{SHARDS}/{name}" for name in names], pa.string())
+@dataclass(slots=True)
+class _Claims:
+    """What a manifest is going to claim of a folder, noted while its rows go by.
+
+    Attributes:
+        folder: where the images lie.
+        files: POSIX paths under the folder: of the shards, or of the image files.
+        seals: of each shard, by its name.
+    """
+
+    folder: ImageFolder
+    files: list[pa.Array] = field(default_factory=list)
+    seals: dict[str, str] = field(default_factory=dict)
+
+    def add(self, images: pa.Table) -> dict[str, int]:
+        """Note some images' files, once the disk has their shards, and return how many images each shard holds."""
+        of_shards = tallied(images.column("shard"))
+        for name in of_shards:
+            self.folder.flush_shard(name)  # here, where waiting for the disk holds up no worker
+            self.seals[name] = str(claimed_by(self.folder.path / SHARDS / name))
+        if self.folder.layout == "folder":
+            self.files += images.column("path").chunks
+        else:
+            self.files.append(pa.array([f"{SHARDS}/{name}" for name in of_shards], pa.string()))
+        return of_shards

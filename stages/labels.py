@@ -95,7 +95,7 @@ class KermanyLabels:
         if found is None:
             return Named(None, None, split, "unlabelled", f"the file name is none of {KERMANY_FORMS}")
         label, own = found
-        group = own if self.group_pattern is None else matched_group(self.group_pattern, path, label)
+        group = own if self.group_pattern is None else matched_group(self.group_pattern, path)
         folder = PurePosixPath(path).parent.name
         if label not in KERMANY_FOLDERS.get(folder.upper(), {label}):
             return Named(label, group, split, "label_conflict", f"the name says {label}, the folder {folder}")
@@ -129,7 +129,7 @@ class FolderLabels:
         label = inside[0]
         if (odd := oddity(label)) is not None:
             return Named(None, None, split, "unlabelled", f"the folder's name {odd}; rename it")
-        return Named(label, matched_group(self.group_pattern, path, label), split)
+        return Named(label, matched_group(self.group_pattern, path), split)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class CsvLabels:
         row = self.rows.get(path)
         if row is None:
             return Named(None, None, delivered_split(path), "unlabelled", "the labels CSV does not list the file")
-        group = row.group or matched_group(self.group_pattern, path, str(row.label))
+        group = row.group or matched_group(self.group_pattern, path)
         return Named(row.label, group, row.delivered_split or delivered_split(path))
 
 
@@ -174,17 +174,18 @@ def group_reason(pattern: re.Pattern[str] | None) -> str:
     return f"the path's match of {pattern.pattern}"
 
 
-def matched_group(pattern: re.Pattern[str] | None, path: str, label: str) -> str | None:
-    """Return the group that a pattern finds in the path, or None where each film is its own.
+def matched_group(pattern: re.Pattern[str] | None, path: str) -> str | None:
+    """Return the group that a pattern finds in the path, or None where it finds none: the film is its own patient then.
 
     Where the pattern has capturing groups, they alone make the name; where some of them have names, such as
-    `(?P<patient>...)`, these alone. The label is no part of it: the same patient may have films of two classes.
+    `(?P<patient>...)`, these alone. A match of no letters, as of `x*`, names nobody. The label is no part of the
+    name: the same patient may have films of two classes.
     """
     found = pattern.search(path) if pattern is not None else None
     if found is None:
         return None
-    parts = found.groupdict().values() or found.groups()
-    return "/".join(part or "" for part in parts) if parts else found.group() or label
+    parts = tuple(found.groupdict().values()) or found.groups() or (found.group(),)
+    return "/".join(part or "" for part in parts) if any(parts) else None
 
 
 def choose(
@@ -203,7 +204,8 @@ def choose(
     """
     pattern = re.compile(group_pattern) if group_pattern else None
     if source == "csv" or (source == "auto" and (raw / labels_csv).is_file()):
-        return replace(read_csv(raw / labels_csv, pattern, called), beside=(labels_csv,))
+        beside = PurePosixPath(labels_csv).as_posix()  # as the raw folder's files are called: `./labels.csv` is not
+        return replace(read_csv(raw / labels_csv, pattern, called), beside=(beside,))
     # hidden files do not vote: a zip packed on a Mac holds a `._name` beside every name
     names = [path for path in paths if not PurePosixPath(path).name.startswith(".")]
     matching = sum(kermany_name(path) is not None for path in names)

@@ -61,6 +61,8 @@ def read_rows(path: AnyPath, called: CsvNames) -> tuple[dict[str, Named], bool]:
 def _renamed(columns: Sequence[str], called: CsvNames, path: AnyPath) -> list[str]:
     """Return a CSV's columns by our names for them; one that has such a name and is not meant loses it."""
     ours = {theirs: name for name, theirs in called.names.items()}
+    if len(ours) < len(called.names):
+        raise StageError(f"{path}: csv_columns takes one column for two ({dict(called.names)}); expected one for each")
     if missing := sorted(set(ours) - set(columns)):
         raise StageError(
             f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected {', '.join(missing)} as well"
@@ -69,8 +71,11 @@ def _renamed(columns: Sequence[str], called: CsvNames, path: AnyPath) -> list[st
 
 
 def _csv_rows(reader: csv.DictReader[str], columns: Sequence[str], path: AnyPath, called: CsvNames) -> dict[str, Named]:
+    """Return the films of the lines by their paths; `columns` are the CSV's, by our names."""
     if not {"path", "label"} <= set(columns):
         raise StageError(f"{path}: has the columns {str(columns)[:LONGEST_NAME]}; expected path,label[,group][,split]")
+    if twice := [name for name in ("path", "label", "group", "split") if columns.count(name) > 1]:
+        raise StageError(f"{path}: has more than one column '{twice[0]}'; expected one: which is meant?")
     rows: dict[str, Named] = {}
     known: dict[Named, Named] = {}
     for line in reader:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from manifests.rows import DeliveredSplit, Status
+from manifests.rows import LONGEST_LABEL, DeliveredSplit, Status
 
 SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
     "train": "train",
@@ -18,13 +18,21 @@ SPLIT_FOLDERS: Mapping[str, DeliveredSplit] = {
     "test": "test",
     "testing": "test",
 }
-LONGEST_NAME = 255  # letters of a class or a group: as many as a folder's name has bytes
+LONGEST_NAME = LONGEST_LABEL  # letters of a class or a group: as many as a folder's name has bytes
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What is known of a film beside its pixels; `status` and `reason` say why it cannot be labelled."""
+    """What is known of a film beside its pixels.
+
+    Attributes:
+        label: its class.
+        group: its patient's; None where each film is its own.
+        delivered_split: the split that it came in.
+        status: ok, or why it cannot be labelled.
+        reason: the same in words; None where status is ok.
+    """
 
     label: str | None
     group: str | None

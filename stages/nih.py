@@ -58,12 +58,11 @@ def labels(
     """
     if source not in ("auto", "csv", "nih"):
         return None
-    named = raw / labels_csv
-    takes_named = source == "csv" or (source == "auto" and named.is_file())
-    candidates = [named] if takes_named else [named, *(raw / name for name in names_that_fit(raw, DATA_ENTRY))]
-    path = next(filter(has_form, candidates), None)
-    if path is not None:
-        return read(path, files, finding=finding, key=key)
+    takes_named = source == "csv" or (source == "auto" and (raw / labels_csv).is_file())
+    candidates = [labels_csv] if takes_named else [labels_csv, *names_that_fit(raw, DATA_ENTRY)]
+    name = next((name for name in candidates if has_form(raw / name)), None)
+    if name is not None:
+        return read(raw, name, files, finding=finding, key=key)
     if source == "nih":
         raise StageError(f"{raw}: found no CSV with the columns '{IMAGE}' and '{FINDINGS}'; expected {DATA_ENTRY}")
     return None
@@ -80,11 +79,12 @@ def has_form(path: AnyPath) -> bool:
         return False
 
 
-def read(path: AnyPath, files: Sequence[str], *, finding: str, key: bytes) -> NihLabels:
+def read(raw: AnyPath, csv_name: str, files: Sequence[str], *, finding: str, key: bytes) -> NihLabels:
     """Return the labels of a CSV of NIH's form.
 
     Args:
-        path: the CSV; the lists of the splits lie beside it, if they are there.
+        raw: the raw folder.
+        csv_name: the CSV, relative to it; the lists of the splits lie beside the CSV, if they are there.
         files: the raw files, to count which of the CSV's are among them.
         finding: the one that makes a class of the films that have it; empty: each finding makes a class.
         key: of the hash that stands for a patient.
@@ -92,18 +92,20 @@ def read(path: AnyPath, files: Sequence[str], *, finding: str, key: bytes) -> Ni
     Raises:
         StageError: where it cannot be read, or no film has the finding.
     """
+    path = raw / csv_name
     rows, findings = _rows(path, finding, key)
     if finding and finding not in findings:
         raise StageError(f"{path}: no film has the finding '{finding}'; found {', '.join(sorted(findings)[:SHOWN])}")
     splits = {name: split for listed, split in LISTS.items() for name in _names(path.with_name(listed))}
     here = sum(PurePosixPath(file).name in rows for file in files)
-    lists = [name for name in LISTS if path.with_name(name).is_file()]
+    own = PurePosixPath(csv_name)
+    lists = [own.with_name(name).as_posix() for name in LISTS if path.with_name(name).is_file()]
     return NihLabels(
         reason=f"the CSV {path.name} (NIH): {here:,} of its {len(rows):,} films are here; {_rule(finding)}",
         rows=rows,
         splits=splits,
         group_reason=f"the CSV's column '{PATIENT}', {'keyed' if key else 'unkeyed'} hash",
-        beside=(path.name, *lists),
+        beside=(own.as_posix(), *lists),
     )
 
 
@@ -150,7 +152,7 @@ def _named(findings: Sequence[str], finding: str, group: str | None, where: str)
 
 
 def _names(path: AnyPath) -> list[str]:
-    """Return the lines of a list, none where it is not there.
+    """Return the names that a list holds, one a line; none where it is not there.
 
     Raises:
         StageError: where it cannot be read.

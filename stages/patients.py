@@ -22,14 +22,14 @@ class Patients:
 
     Attributes:
         groups: their names, each once, in the order of the alphabet.
-        cluster: (groups,) the place of the first group of those that are one patient with it.
+        cluster: (groups,) of each group, the place of the first of those groups that are one patient with it.
     """
 
     groups: pa.StringArray
     cluster: NDArray[np.int64]
 
     def of(self, films: pa.Table) -> NDArray[np.int64]:
-        """Return the patient of each film: the place of a group.
+        """Return (films,) the patient of each film, as the place of the first of their groups.
 
         Raises:
             KeyError: where a film's group is none of them.
@@ -54,7 +54,7 @@ def clusters_of(rows: pa.Table) -> Patients:
 
 
 def _twins(rows: pa.Table, name: str, alone: Patients) -> Iterator[tuple[int, int]]:
-    """Return the groups of each pair of films of which one names the other as its twin."""
+    """Return the places of both groups of each pair of films of which one names the other, in a column, as its twin."""
     films = rows.filter(pc.is_valid(rows.column(name)))
     others = rows.filter(pc.is_in(rows.column("path"), value_set=films.column(name)))  # few: the twins alone
     place = pc.index_in(films.column(name), value_set=others.column("path").combine_chunks())
@@ -65,7 +65,7 @@ def _twins(rows: pa.Table, name: str, alone: Patients) -> Iterator[tuple[int, in
 
 @dataclass(frozen=True, slots=True)
 class Names(Collection[str]):
-    """Names in a column, of which some are objects while one goes through them."""
+    """Names in a column, of which NAMES_AT_ONCE are Python's objects while one goes through them."""
 
     column: pa.StringArray
 

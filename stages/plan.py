@@ -89,10 +89,11 @@ class Measured:
     """The calibration.
 
     Attributes:
-        low, middle, high: rates: the least, median and most of the rounds; low and high with the sample's doubt.
-        last: one of the rounds, for what does not differ among them.
-        sample: what was measured.
-        taken_s: how long that took.
+        low, middle, high: rates of each number's least, median and largest round; low and high are widened by what
+            the sample may differ from the set (`doubted`).
+        last: the last of the rounds, for what does not differ among them.
+        sample: the films that were measured.
+        taken_s: seconds that the measuring took.
     """
 
     low: Rates
@@ -143,7 +144,13 @@ def _sample(params: PlanParams, raw: AnyPath, machine: Machine, folder: Path) ->
 
 
 def doubted(rates: Rates, time_share: float, bytes_share: float) -> Rates:
-    """Return rates as they would be were the sample's films as much slower or larger than the set's."""
+    """Return rates as they would be if the set's films took more work or more bytes than the sample's.
+
+    Args:
+        rates: of the sample.
+        time_share: how much more time a film takes to decode, as a share; negative: less.
+        bytes_share: how many more bytes its images have, as a share; negative: fewer.
+    """
     slower, larger = max(0.0, 1 + time_share), max(0.0, 1 + bytes_share)
     return replace(
         rates,

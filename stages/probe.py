@@ -8,7 +8,7 @@ from manifests import store
 from manifests.rows import NORMALIZED
 from stages import paths, probe_summary, probing
 from stages.contract import Machine, Params, Report, Root, Stage
-from stages.peeks import note_peeks
+from stages.peeks import note_peeks, peeks_line
 from stages.scoring import choose_splits, read_images
 
 
@@ -33,7 +33,7 @@ def run(params: ProbeParams, root: Root, machine: Machine) -> Report:
     found = {**probing.summary(root, films, splits, machine, seed=params.seed), **peeks}
     shown = probe_summary.lines(found, splits)
     if peeks:
-        shown.append(f"looks at the test films so far: {found['test_peeks']:,} ({paths.TEST_PEEKS})")
+        shown.append(peeks_line(found["test_peeks"]))
     store.write_json(root / paths.PROBES, {**found, "params": params.model_dump(mode="json")})
     return Report(done=looked_at, unit="films", lines=shown, written=(paths.PROBES,))
 

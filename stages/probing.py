@@ -120,11 +120,19 @@ def _file_numbers(root: Root, images: Images) -> Numbers | None:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What a probe may learn from: which films are of train, their classes and patients."""
+    """What a probe may learn from.
 
-    in_train: NDArray[np.bool_]  # (films,)
-    labels: NDArray[np.int64]  # (training films,)
-    groups: Sequence[str]  # of the training films
+    Attributes:
+        in_train: (films,) whether a film is of train.
+        labels: (training films,) index of each one's class.
+        groups: each training film's patient group.
+        classes: how many there are.
+        seed: decides the folds by which penalties are chosen.
+    """
+
+    in_train: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+    groups: Sequence[str]
     classes: int
     seed: int
 
@@ -228,5 +236,5 @@ def _adversary(found: Adversary | None) -> dict[str, float | None] | None:
     """Return it as JSON has it, rounded to what does not hang on the order of a machine's additions."""
     if found is None:
         return None
-    numbers = {"auc": found.auc, "low": found.low, "high": found.high, "control": found.control}
-    return {name: None if number is None else round(number, 4) for name, number in numbers.items()}
+    figures = {"auc": found.auc, "low": found.low, "high": found.high, "control": found.control}
+    return {name: None if figure is None else round(figure, 4) for name, figure in figures.items()}

@@ -3,7 +3,8 @@
 Known are names of columns, numbers, texts, True, False and None; comparisons, also chained; `in` and `not in`, of a
 value among several, a text in a text or a value in a list; `and`, `or`, `not`; + - * /; and `matches(column, 'regular
 expression')`. Nothing is evaluated that is not one of these. A comparison with null is neither true nor false, as in
-SQL, and a row of which that is all is known is left out.
+SQL, `in` and `not in` among them, and a row that a question is not true of is left out. `is None` finds null, and so
+does `in` where None is among the values.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def rows_where(table: pa.Table, text: str) -> np.ndarray[Any, np.dtype[np.intp]]
         ParamsError: where it is no question, names no column of the table, or compares what cannot be compared.
     """
     answer = _answer(table, text)
-    if not isinstance(answer, pa.Array | pa.ChunkedArray) or not pa.types.is_boolean(answer.type):
+    if not _is_column(answer) or not pa.types.is_boolean(answer.type):
         raise ParamsError(f"'{text}' is neither true nor false of a row; expected a comparison, such as padded > 0.2")
     return np.flatnonzero(np.asarray(pc.fill_null(answer, fill_value=False)))
 
@@ -75,7 +76,7 @@ def values(table: pa.Table, text: str) -> pa.ChunkedArray:
         ParamsError: as `rows_where`.
     """
     answer = _answer(table, text)
-    if not isinstance(answer, pa.Array | pa.ChunkedArray):
+    if not _is_column(answer):
         raise ParamsError(f"'{text}' names no column; expected one of {', '.join(table.column_names)}")
     return answer if isinstance(answer, pa.ChunkedArray) else pa.chunked_array([answer])
 
@@ -92,7 +93,7 @@ def _parsed(text: str) -> ast.expr:
 def _answer(table: pa.Table, text: str) -> Any:
     try:
         return _Reader(table, text).read(_parsed(text))
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         first = str(error).split("\n")[0]
         raise ParamsError(f"'{text}': {first}; compare texts with texts and numbers with numbers") from error
     except RecursionError as error:
@@ -164,13 +165,30 @@ class _Reader:
 
 
 def _is_in(one: Any, other: Any) -> Any:
-    """Return whether a value is among several, a text is part of a text, or a value is in a list column."""
-    if isinstance(other, list):
-        return pc.is_in(one, value_set=pa.array(other).cast(one.type))
+    """Return whether a value is among several, a text is part of a text, or a value is in a list column.
+
+    Null is nowhere to be found: neither in nor out, unless it is one of the values.
+
+    Raises:
+        TypeError: where it is none of these three.
+    """
+    if _is_column(one) and isinstance(other, list):
+        found = pc.is_in(one, value_set=pa.array(other).cast(one.type))
+        return found if None in other else pc.if_else(pc.is_valid(one), found, None)
+    if not _is_column(other):
+        raise TypeError("'in' needs a column on one side, as in label in ('viral', 'normal') or 'png' in path")
     if pa.types.is_list(other.type):
-        lists = other.combine_chunks()
-        holding = pc.list_parent_indices(lists).filter(pc.equal(pc.list_flatten(lists), one))
-        found = np.zeros(len(lists), bool)
-        found[np.asarray(holding)] = True
-        return pa.array(found)
+        return _holds(other.combine_chunks(), one)
     return pc.match_substring(other, one)
+
+
+def _is_column(part: Any) -> bool:
+    return isinstance(part, pa.Array | pa.ChunkedArray)
+
+
+def _holds(lists: pa.ListArray, value: Any) -> pa.BooleanArray:
+    """Return for each list whether it holds a value."""
+    holding = pc.list_parent_indices(lists).filter(pc.equal(pc.list_flatten(lists), value))
+    found = np.zeros(len(lists), bool)
+    found[np.asarray(holding)] = True
+    return pa.array(found, mask=np.asarray(lists.is_null()))

@@ -123,9 +123,9 @@ def _single(
     lines = [f"{word:<{width}}  {sentence}" for word, sentence in explained(film, image, made)]
     before = [f"{'normalized':<{width}}  {replayed[0].problem()}"] if not replayed[0].same else []
     same = image.same and not before
-    verdict = "byte for byte the same as the manifest's and the stored" if same else (image.problem() or "it differs")
-    if not same and not image.problem():
-        verdict = "the image is the same, its normalized film is not"
+    verdict = "byte for byte the same as the manifest's and the stored"
+    if not same:
+        verdict = image.problem() or "the image is the same, its normalized film is not"
     return Report(
         done=1,
         unit="image",
@@ -138,12 +138,12 @@ def _single(
 
 def _whole(films: Sequence[Film], rows: pa.Table, made: Made, raw: AnyPath, root: Root, machine: Machine) -> Report:
     work = partial(replay_job, made=made, raw=raw, root=root)
-    copies = made.augment.copies + 2 if made.augment is not None else 1
+    of_training_film = made.augment.copies + 2 if made.augment is not None else 1  # normalized, original and copies
     tallies = machine.fan_out(
         work,
         jobs_of(films, rows),
         unit="images",
-        weigh=lambda job: sum(copies if film.normalized.split == "train" else 1 for film in job.films),
+        weigh=lambda job: sum(of_training_film if film.normalized.split == "train" else 1 for film in job.films),
     )
     total = added(list(tallies))
     images = total.normalized + total.augmented

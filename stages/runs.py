@@ -70,7 +70,7 @@ def runs_of(table: pa.Table, footer: store.Footer, *, name: str, split: str) -> 
     """
     answers = _answers(table, split, classes=set(footer.facts["classes"]), name=name)
     if not answers or not all(answers.values()):
-        found = ", ".join(sorted({str(place) for place in table.column("split").to_pylist()}))
+        found = ", ".join(sorted({str(each) for each in table.column("split").to_pylist()}))
         raise StageError(
             f"{name}: holds no predictions of split {split} (found: {found or 'none'}); "
             f"run `cxr-pipeline evaluate --split {split}` there"
@@ -96,10 +96,10 @@ def _answers(table: pa.Table, split: str, *, classes: set[str], name: str) -> di
     """
     models = table.column("model").to_pylist()
     answers: dict[str, dict[str, Answer]] = {model: {} for model in sorted(set(models))}
-    for model, film, place, *told in zip(models, *_columns(table), strict=True):
-        if place != split:
+    for model, film, of_split, *label_patient_predicted in zip(models, *_columns(table), strict=True):
+        if of_split != split:
             continue
-        answer = Answer(*told)
+        answer = Answer(*label_patient_predicted)
         if film in answers[model]:
             raise StageError(f"{name}: film {film[:12]} comes twice; expected each film once; run evaluate again")
         if not {answer.label, answer.predicted} <= classes:
@@ -112,6 +112,7 @@ def _answers(table: pa.Table, split: str, *, classes: set[str], name: str) -> di
 
 
 def _columns(table: pa.Table) -> list[list[str]]:
+    """Return each row's film, split and the parts of its `Answer`, as columns; a film without a group is a patient."""
     films, groups = table.column("film_id").to_pylist(), table.column("group_id").to_pylist()
     patients = [group or film for group, film in zip(groups, films, strict=True)]
     labels, predicted = (table.column(name).to_pylist() for name in ("label", "predicted"))

@@ -90,7 +90,7 @@ def read_images(root: Root, folder: str, schema: Schema[Any], *, shared: bool = 
     """Return a stage's images, those that are set aside left out.
 
     Args:
-        root: the folder of the data set.
+        root: of the data set.
         folder: of the stage.
         schema: of its manifest.
         shared: whether the columns that all images have will do: of millions of images, half the memory.
@@ -103,7 +103,8 @@ def read_images(root: Root, folder: str, schema: Schema[Any], *, shared: bool = 
     footer = store.read_footer(manifest)
     table = store.read_table(schema, manifest)
     named = pc.and_(*(pc.not_equal(pc.fill_null(table.column(name), ""), "") for name in ("split", "label")))
-    table = table.filter(pc.and_(where_ok(table), named))
+    known = pc.and_(named, pc.is_valid(table.column("label_index")))
+    table = table.filter(pc.and_(where_ok(table), known))
     rows = (IMAGES if shared else schema).rows(table)
     if not rows:
         raise StageError(f"{manifest}: holds no image that can be scored; run the stage that writes it again")

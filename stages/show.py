@@ -111,7 +111,7 @@ def read(params: ShowParams, root: Root) -> pa.Table:
 
     Raises:
         ManifestError: where the manifest is missing or spoilt.
-        ParamsError: where the parameters name no column.
+        ParamsError: where the parameters name no column, or one of numbers to find films by.
     """
     shown = MANIFESTS[params.manifest]
     known = shown.schema.arrow.names
@@ -120,6 +120,10 @@ def read(params: ShowParams, root: Root) -> pa.Table:
     asked += [*captions(params), *([params.beside] if params.beside else [])]
     if others := [name for name in asked if name not in known]:
         raise ParamsError(f"show: {shown.path}: {unknown(others[0], known)}")
+    if params.beside and not pa.types.is_string(kind := shown.schema.arrow.field(params.beside).type):
+        raise ParamsError(
+            f"show: --beside {params.beside}: holds {kind}; expected a column that names films by their path"
+        )
     needed = {"film_id", "path", "status", "reason", "label", *asked} | ({"shard", "index"} & set(known))
     return store.read_table(shown.schema.only(*needed), root / shown.path)
 
@@ -147,7 +151,11 @@ def chosen(table: pa.Table, params: ShowParams, root: Root) -> NDArray[np.intp]:
     for part in reversed(_parts(params.sort)):  # the last first: each sort keeps the order within equals
         figure = values(table, part.removeprefix("-")).take(pa.array(places))
         order = "descending" if part.startswith("-") else "ascending"
-        placed = pc.array_sort_indices(figure, order=order, null_placement="at_end")
+        try:
+            placed = pc.array_sort_indices(figure, order=order, null_placement="at_end")
+        except pa.ArrowNotImplementedError as error:
+            told = f"holds {figure.type}, which has no order; expected numbers or texts"
+            raise ParamsError(f"show: --sort {part}: {told}") from error
         places = places[np.asarray(placed)]
     return places
 

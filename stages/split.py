@@ -167,6 +167,7 @@ def _with_siblings_in_train(assigned: pa.Table, patients: Patients) -> dict[str,
 
 
 def _figures(films: pa.Table) -> dict[str, Any]:
+    """Return how many films and patients a split holds, in all and by class."""
     label, group = films.column("label"), films.column("group_id")
     shown = tallied(label.take(pc.sort_indices(films.column("label_index"))))
     of_label = {name: _distinct(group.filter(pc.equal(label, name))) for name in shown}

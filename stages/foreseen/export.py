@@ -53,5 +53,5 @@ def _there(verb: Verb, out: str, index: Mapping[str, Any]) -> Amount:
     """Return what an earlier export holds, as its index says."""
     images = sum(int(of_split["images"]) for of_split in index["splits"].values())
     files = images_beside(index)
-    named = published.total_bytes(index["files"].values())
+    named = sum(int(told["bytes"]) for told in index["files"].values())
     return Amount(verb=verb, where=out, units=images, files=files + len(index["files"]), bytes=None if files else named)

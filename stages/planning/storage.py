@@ -8,7 +8,7 @@ from math import ceil
 
 import pyarrow as pa
 
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from stages.planning.forecast import Size
 from stages.planning.made_up import hashes
 from stages.planning.rates import Rates
@@ -73,7 +73,7 @@ def shards(films: int, most: int) -> int:
     while films >> doubled > MOST_PLANNED:
         doubled += 1
     part = films >> doubled
-    return len(plan(pa.chunked_array([hashes(part, "film")], pa.string()), films_per_shard=most)) << doubled
+    return len(films_by_prefix(pa.chunked_array([hashes(part, "film")], pa.string()), films_per_shard=most)) << doubled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,6 +137,12 @@ def test_the_ends_of_a_range_belong_to_it(change: dict[str, Any]) -> None:
     assert BREAD.rows(BREAD.table([BreadRow(**{**LOAF, **change})])) == [BreadRow(**{**LOAF, **change})]
 
 
+def test_null_in_a_list_is_refused() -> None:
+    """A column that may be null may still hold no list of nulls: nobody who reads it looks for them."""
+    with pytest.raises(ManifestError, match=r"AuditedRow: column 'flags' holds 1 nulls in its lists; expected none"):
+        AUDITED.table_of({"path": ["a.png"], "status": ["ok"], "flags": [["clipped", None]]}, 1)
+
+
 def test_wrong_values_are_counted_and_three_are_shown() -> None:
     """A manifest with a thousand wrong rows still gives one line."""
     rows = [BreadRow(**{**LOAF, "grain": grain}) for grain in ("a", "a", "b", "c", "d", "rye")]
@@ -215,6 +221,11 @@ def test_the_augmented_manifest_has_the_promised_columns() -> None:
     assert AUGMENTED.arrow.field("copy").type == pa.int16()
     assert AUGMENTED.arrow.field("flipped").type == pa.bool_()
     assert AUGMENTED.arrow.field("angle_deg").type == pa.float64()
+
+
+def test_a_column_that_the_schema_does_not_have_is_no_way_to_leave_another_null() -> None:
+    with pytest.raises(TypeError, match=r"BreadRow has no columns \['bakre'\]; expected some of \['name'"):
+        BREAD.table_of({name: [value] for name, value in LOAF.items() if name != "baker"} | {"bakre": ["ida"]}, 1)
 
 
 def test_texts_that_come_again_are_one_object_each_in_long_tables_and_the_rows_are_the_same() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests import objects, places, seal, source, store
+from manifests import objects, places, seal, slices, source, store, verify
 from manifests.addresses import StoreError, refusal
 from manifests.checks import ManifestError
 from manifests.objects import ObjectPath
@@ -95,12 +95,14 @@ def test_other_tools_marks_of_folders_are_no_films_and_neighbours_are_not_inside
 
 
 def test_patterns_fit_as_those_of_pathlib_do(s3: ObjectPath, tmp_path: Path) -> None:
-    names = ["models/a.safetensors", "models/b.txt", "models/old/c.safetensors", "models/[x].safetensors"]
+    names = ["models/a.safetensors", "models/b.txt", "models/old/c.safetensors", "models/[x].safetensors", "models/]a"]
     for name in names:
         (s3 / name).write_bytes(b"")
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    for pattern in ("models/*.safetensors", "models/**/*.safetensors", "*/?.txt", "models/[ab].*", "none/*", names[0]):
+    patterns = ("models/*.safetensors", "models/**/*.safetensors", "*/?.txt", "models/[ab].*", "none/*", names[0])
+    of_letters = ("models/[!a].*", "models[!x]b.txt", "models/[b-a].*", "models/[a-b].txt", "models/[]]a", "models/[a")
+    for pattern in patterns + of_letters:
         assert places.names_that_fit(s3, pattern) == places.names_that_fit(tmp_path, pattern), pattern
 
 
@@ -154,6 +156,8 @@ def test_a_manifest_is_fetched_once_and_asked_after_when_it_is_read_again(
     assert spent(gateway) == {"HEAD": 2}
     assert seal.claimed_by(path) == seal.examine(path).claimed
     assert spent(gateway) == {"GET": 1, "HEAD": 1}
+    assert slices.slices(NORMALIZED, path) == list(verify.tables_of(NORMALIZED, path)) == []
+    assert spent(gateway) == {"HEAD": 4}  # each asks for the footer, and then for the rows
 
 
 def test_a_manifest_that_is_written_anew_is_not_read_from_the_copy(s3: ObjectPath) -> None:
@@ -190,6 +194,7 @@ def test_a_film_that_is_gone_forbidden_or_too_large_is_a_row_and_no_end(
         (s3 / "secret").reach()
     (s3 / "empty").write_bytes(b"")
     assert source.read(s3 / "empty") == b""
+    assert seal.claimed_by(s3 / "empty") is None
 
 
 def test_the_cache_forgets_what_was_not_asked_for_longest_and_nothing_else(
@@ -209,6 +214,13 @@ def test_the_cache_forgets_what_was_not_asked_for_longest_and_nothing_else(
     assert (old.exists(), used.exists(), new.exists()) == (False, True, True)
     assert (tmp_path / "of-the-user").exists()
     assert places.at_hand(s3 / "old").read_bytes() == (s3 / "old").read_bytes()
+
+
+def test_a_bound_of_the_cache_that_is_no_number_is_named(s3: ObjectPath, monkeypatch: pytest.MonkeyPatch) -> None:
+    (s3 / "film").write_bytes(b"x")
+    monkeypatch.setenv(places.CACHE_GB, "50 GB")
+    with pytest.raises(StoreError, match="CXR_CACHE_GB is '50 GB'; expected a number of gigabytes, such as 50"):
+        places.at_hand(s3 / "film")
 
 
 def test_copies_of_films_go_with_the_run_and_those_of_a_killed_run_with_the_next(
@@ -282,6 +294,8 @@ def test_a_place_is_found_again_by_the_name_that_a_manifest_keeps(tmp_path: Path
     root = ObjectPath.of(f"s3://{BUCKET}/set/")
     pairs: list[tuple[places.AnyPath, places.AnyPath, str]] = [
         (root, root / "data/raw", "data/raw"),
+        (root, root, "."),
+        (tmp_path, tmp_path, "."),
         (root, ObjectPath.of("s3://other/raw"), "s3://other/raw"),
         (root, ObjectPath.of(f"s3://{BUCKET}/set2/raw"), f"s3://{BUCKET}/set2/raw"),
         (root, tmp_path, str(tmp_path.resolve())),

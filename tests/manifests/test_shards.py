@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests import shards
 from manifests.checks import ManifestError
-from manifests.plan import plan
+from manifests.prefixes import films_by_prefix
 from manifests.rows import NORMALIZED, NormalizedRow
+from manifests.seal import UNSEALED, seal
 from manifests.shards import IMAGE, SHARDS, ImageFolder, rows_per_group, shard_name
 from manifests.store import MANIFEST
 from stages.drawn import AUGMENTED
@@ -67,7 +68,7 @@ def test_a_row_group_holds_images_of_some_megabytes_whatever_their_size(monkeypa
 
 def planned(films: Sequence[str], *, films_per_shard: int) -> dict[str, list[str]]:
     """Return the films of each shard, by its prefix."""
-    shards = plan(pa.chunked_array([films], pa.string()), films_per_shard=films_per_shard)
+    shards = films_by_prefix(pa.chunked_array([films], pa.string()), films_per_shard=films_per_shard)
     return {prefix: [films[place] for place in places] for prefix, places in shards.items()}
 
 
@@ -291,6 +292,28 @@ def test_a_shard_that_a_disk_has_spoilt_is_not_finished(
     assert folder.finished("0-aa.parquet", NORMALIZED) is None
 
 
+@pytest.mark.parametrize("recipe", [b"no JSON", b"[1]", b"{}", None])
+def test_a_whole_shard_that_tells_no_recipe_of_ours_has_none(
+    filled: Callable[[str], tuple[ImageFolder, list[Any]]], recipe: bytes | None
+) -> None:
+    folder, _ = filled("shards")
+    path = local(folder) / SHARDS / "0-aa.parquet"
+    told = {} if recipe is None else {shards.RECIPE_KEY: recipe}
+    pq.write_table(pq.read_table(path).replace_schema_metadata({**told, **UNSEALED}), path)
+    seal(path)
+    assert folder.recipe_of("0-aa.parquet") is None
+    path.write_bytes(path.read_bytes()[:-9])
+    assert folder.recipe_of("0-aa.parquet") is None
+
+
+def test_a_shards_recipe_is_the_one_it_was_written_by(filled: Callable[[str], tuple[ImageFolder, list[Any]]]) -> None:
+    folder, pairs = filled("shards")
+    rows, images = zip(*pairs[:2], strict=True)
+    by_recipe = replace(folder, recipe={"policy": "cover", "height": 256})
+    by_recipe.write("2-cc.parquet", NORMALIZED.table(rows), images)
+    assert folder.recipe_of("2-cc.parquet") == by_recipe.recipe
+
+
 def test_a_shard_that_the_disk_refuses_is_deleted_for_memory_would_call_it_whole(
     filled: Callable[[str], tuple[ImageFolder, list[Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,10 +365,3 @@ def test_what_the_manifest_does_not_claim_is_removed_and_all_else_stays(
     assert not (local(folder) / "val").exists()
     assert all(any(path.iterdir()) for path in local(folder).rglob("*") if path.is_dir())
     assert folder.remove_others(pa.chunked_array([sorted(keep)])) == 0
-
-
-@settings(max_examples=30)
-@given(films=FILMS)
-def test_a_plan_with_one_film_a_shard_names_each_film_by_its_own_prefix(films: list[str]) -> None:
-    """However long two hashes agree."""
-    assert len(planned(films, films_per_shard=1)) == len(films)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests import groups, slices, store
+from manifests import row_groups, slices, store
 from manifests.checks import ManifestError
 from manifests.rows import NORMALIZED, SPLIT, NormalizedRow
 
@@ -39,7 +39,7 @@ def test_slices_cover_every_row_once_and_give_it_back(
     rows: int,
 ) -> None:
     """Whatever the size of the manifest's row groups."""
-    monkeypatch.setattr(groups, "ROWS_PER_GROUP", 4)
+    monkeypatch.setattr(row_groups, "ROWS_PER_GROUP", 4)
     monkeypatch.setattr(slices, "FILES", 3)
     names = [shard for shard, number in shards for _ in range(number)]
     path = tmp_path / "manifest.parquet"

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from manifests import store
+from manifests import slices, store, verify
 from manifests.checks import ManifestError
 from manifests.columns import Schema
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT, NormalizedRow
@@ -289,6 +289,30 @@ def test_a_manifest_that_unfolds_to_more_than_its_size_explains_is_refused_befor
     assert pa.default_memory_pool().max_memory() == before
 
 
+READERS: dict[str, Callable[[Schema[Any], Path], object]] = {
+    "whole": store.read_table,
+    "some rows at a time": lambda schema, path: list(verify.tables_of(schema, path)),
+    "a row": lambda schema, path: slices.rows_between(schema, path, 0, 1),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("text", ["in a column", "in a column of lists"])
+def test_a_text_that_all_rows_share_is_refused_however_the_manifest_is_read(
+    manifest: Path, text: str, reader: str
+) -> None:
+    """Parquet keeps it once; each row would have its own in memory, 72 MB of them."""
+    store.write(AUDITED.table_of({"path": ["film.png"], "status": ["ok"]}, 1), AUDITED, manifest, Footer())
+    column, value = ("reason", "x" * 60_000) if text == "in a column" else ("flags", ["x" * 60_000])
+    place = AUDITED.arrow.get_field_index(column)
+    many = pa.chunked_array([[value] * 1200], AUDITED.arrow.field(column).type)
+    replaced(manifest, lambda one: one.take(pa.repeat(0, 1200)).set_column(place, one.schema.field(place), many))
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(ManifestError, match=r"bytes unfold to 7\d,\d*,\d*; expected 6\d,\d*,\d* at most"):
+        READERS[reader](AUDITED, manifest)
+    assert pa.default_memory_pool().max_memory() == before
+
+
 def test_a_footer_that_claims_gigabytes_is_refused_before_it_is_read(manifest: Path) -> None:
     manifest.parent.mkdir(parents=True)
     with manifest.open("wb") as file:
@@ -325,6 +349,8 @@ ODD_FOOTERS = [
     b'{"facts": {"raw": "a\\u0000b"}}',
     b'{"params": {"layout": {}}}',
     b'{"sources": {"x": 1}}',
+    b'{"files": {"0-aa.parquet": 7}}',
+    b'{"versions": {"numpy": null}}',
     b"\xff\xfe",
     b"9" * 10_000,
 ]
@@ -338,6 +364,14 @@ def test_a_footer_of_odd_parts_is_named_in_one_line(manifest: Path, normalized_r
     with pytest.raises(ManifestError, match="its footer is not ours") as caught:
         store.read(NORMALIZED, manifest)
     assert len(str(caught.value)) < 500
+
+
+def test_an_odd_part_of_a_footer_is_told_with_what_was_expected(manifest: Path, normalized_row: MadeRow) -> None:
+    store.write([normalized_row()], NORMALIZED, manifest, replace(FOOTER, facts={"classes": "normal"}))
+    with pytest.raises(
+        ManifestError, match=r"its footer is not ours \(classes is 'normal'; expected a list of texts\)"
+    ):
+        store.read(NORMALIZED, manifest)
 
 
 def test_what_a_footer_does_not_say_is_an_error_where_it_is_asked_for(manifest: Path, normalized_row: MadeRow) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +156,19 @@ def test_a_film_that_a_killed_process_kept_in_part_is_not_found(tmp_path: Path, 
         with file.open("r+b") as opened:
             opened.truncate(file.stat().st_size - cut)
         assert set(ahead.found(["a" * 64, "aa" + "b" * 62])) == {"a" * 64}
+
+
+def test_a_film_that_the_disk_takes_in_part_ends_the_run(tmp_path: Path) -> None:
+    """Another behind it would be read from the middle of this one."""
+    image = Image.linear_gradient("L")
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with kept_ahead(tmp_path, FRAME, "cover") as ahead:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FRAME.pixels // 2, most))
+        try:
+            with pytest.raises(OSError, match="No space left on device"):
+                ahead.keep("a" * 64, image)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def test_a_film_that_changes_after_it_was_decoded_is_as_the_audit_saw_it(

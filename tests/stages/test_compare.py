@@ -151,13 +151,11 @@ def test_what_users_call_their_runs_does_no_harm_to_the_page(tmp_path: Path) -> 
 
 
 def with_models(*models: str) -> pa.Table:
-    """Return predictions of several models, as a table: the column `model` is there whatever version the rows have."""
-    tables = []
-    for place, model in enumerate(models):
-        table = PREDICTIONS.table([row(number, number % (place + 2) != 0) for number in range(FILMS)])
-        table = table.drop_columns("model") if "model" in table.column_names else table
-        tables.append(table.append_column("model", pa.array([model] * FILMS)))
-    return pa.concat_tables(tables)
+    """Return predictions of several models as a table: the first errs on every second film, the next on every third."""
+    every = enumerate(models, start=2)
+    return PREDICTIONS.table(
+        [row(number, number % wrong != 0, model=model) for wrong, model in every for number in range(FILMS)]
+    )
 
 
 FOOTER = store.Footer(

@@ -543,9 +543,14 @@ def test_a_look_is_noted_before_any_score_is_worked_out(
 def test_models_that_are_not_there_or_not_under_the_root_are_refused(root: Path, machine: Machine) -> None:
     with pytest.raises(StageError, match=r"no file fits --models 'models/seed-\*'"):
         evaluate.run(EvaluateParams(models="models/seed-*"), root, machine)
-    for outside in ("/models/*", "../models/*"):
+    for outside in ("/models/*", "../models/*", "/"):
         with pytest.raises(ValidationError, match="leads out of the root"):
             EvaluateParams(models=outside)
+    for nothing in (".", "./", "./."):
+        with pytest.raises(ValidationError, match="names no file; expected a pattern under the root"):
+            EvaluateParams(models=nothing)
+    with pytest.raises(ValidationError, match="holds \\*\\* beside other letters"):
+        EvaluateParams(models="models/seed**.safetensors")
 
 
 @pytest.mark.parametrize(

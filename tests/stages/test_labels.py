@@ -163,6 +163,10 @@ def test_a_file_outside_all_class_folders_is_unlabelled(path: str) -> None:
         (r"(site\w)/patient(\d+)", "siteA/12"),
         (r"patient(\d+)(_left)?", "12/"),
         (r"nobody(\d+)", None),
+        (r"x*", None),
+        (r"(nobody\d+)?", None),
+        (r"(nobody)?(\d{9})?", None),
+        (r"(?P<patient>nobody\d+)?", None),
     ],
 )
 def test_a_group_pattern_finds_the_patient_by_its_capturing_groups(pattern: str, group: str | None) -> None:
@@ -203,6 +207,8 @@ def test_a_csv_of_other_names_is_read_by_them_and_its_patients_are_hashed(tmp_pa
     assert labels.group_reason == "the CSV's column 'Patient ID', keyed hash"
     with pytest.raises(StageError, match=r"has the columns \['file', .*; expected Patient as well"):
         read_csv(tmp_path / "labels.csv", None, CsvNames({"group": "Patient"}))
+    with pytest.raises(StageError, match=r"csv_columns takes one column for two \({'path': 'file', 'label': 'file'}\)"):
+        read_csv(tmp_path / "labels.csv", None, CsvNames({"path": "file", "label": "file"}))
 
 
 def test_gaps_of_a_csv_are_filled_from_folders_and_pattern(tmp_path: Path) -> None:
@@ -238,6 +244,7 @@ def test_a_file_that_the_csv_does_not_list_is_unlabelled(tmp_path: Path) -> None
     [
         ("file,label\na.png,ill\n", r"has the columns \['file', 'label'\]; expected path,label"),
         ("path\na.png\n", r"has the columns \['path'\]"),
+        ("path,label,label\na.png,ill,well\n", "has more than one column 'label'; expected one"),
         ("", r"has the columns \[\]"),
         ("path,label\na.png,ill\nb.png,ill\n./a.png,well\n", r"line 4 names 'a.png' a second time"),
         ("path,label\nd/a.png,ill\nd\\a.png,ill\n", r"line 3 names 'd/a.png' a second time"),
@@ -306,6 +313,12 @@ def test_auto_takes_the_csv_where_there_is_one(tmp_path: Path) -> None:
     assert chosen(tmp_path, "IM-0001-0001.jpeg") == ("csv", "the CSV labels.csv: 1 rows")
 
 
+def test_the_labels_csv_is_no_film_however_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label\nIM-0001-0001.jpeg,ill\n")
+    labels = choose("csv", [], tmp_path, labels_csv="./labels.csv", group_pattern="")
+    assert labels.beside == ("labels.csv",)
+
+
 def test_auto_takes_kermany_from_half_of_the_names_on_and_folders_below(tmp_path: Path) -> None:
     good, odd = "train/NORMAL/IM-0001-0001.jpeg", "train/NORMAL/scan.jpeg"
     assert chosen(tmp_path, good, odd) == ("kermany", "file names (kermany): 1 of 2 have Kermany's form")
@@ -343,8 +356,8 @@ def test_a_group_pattern_overrides_kermanys_rule_and_leaves_alone_what_it_does_n
 
 def test_of_a_pattern_with_named_groups_these_alone_make_the_patient() -> None:
     pattern = re.compile(r"(a|b)_(?P<site>\w+?)-(?P<patient>\d+)(_\d)?")
-    assert matched_group(pattern, "x/a_north-07_2.png", "ill") == "north/07"
-    assert matched_group(pattern, "x/c.png", "ill") is None
+    assert matched_group(pattern, "x/a_north-07_2.png") == "north/07"
+    assert matched_group(pattern, "x/c.png") is None
 
 
 def test_a_csvs_groups_come_before_the_pattern_which_fills_its_gaps(tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_the_lists_beside_give_the_splits_and_folders_where_they_are_silent(tmp_
     assert set(labels.beside) == {"Data_Entry_2017.csv", "train_val_list.txt", "test_list.txt"}
 
 
+def test_what_lies_beside_the_films_in_a_folder_of_its_own_is_no_film_either(tmp_path: Path) -> None:
+    (tmp_path / "meta").mkdir()
+    _csv(tmp_path / "meta")
+    (tmp_path / "meta/test_list.txt").write_text("2_0.png\n")
+    labels = nih.labels("nih", [], tmp_path, labels_csv="meta/Data_Entry_2017.csv", finding="", key=b"")
+    assert labels is not None
+    assert labels.name("images/2_0.png").delivered_split == "test"
+    assert set(labels.beside) == {"meta/Data_Entry_2017.csv", "meta/test_list.txt"}
+
+
 def test_a_film_that_is_not_listed_is_unlabelled(tmp_path: Path) -> None:
     _csv(tmp_path)
     assert _found(tmp_path).name("9_9.png").status == "unlabelled"

@@ -7,8 +7,6 @@ import hashlib
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,14 @@ from PIL import Image
 from pydantic import ValidationError
 
 from stages import phantom as tool
-from stages.contract import Machine, Report, StageError, one
+from stages.contract import Machine, Report, StageError
 from stages.films import codec
 from stages.films import phantom as drawing
 from stages.films.frame import Frame, Gray, frame_of
 from stages.films.phantom_canvas import blurred
 from stages.films.phantom_faults import FAULTS, with_faults
 from stages.films.phantom_plan import FEWEST_FILMS, LABELS, LARGEST, SMALLEST, PhantomFilm, plan
+from tests.conftest import in_order, silent
 
 Truth = dict[str, dict[str, str]]  # by path
 NAMES = re.compile(
@@ -35,27 +34,6 @@ NAMES = re.compile(
 UNDRAWN = {"empty", "truncated", "not_an_image", "undecodable", "too_large"}  # faults
 MODES = {"L", "RGB", "CMYK", "LA", "1"}
 QUICK = tool.PhantomParams(films=FEWEST_FILMS, seed=3, faults="all", longest_side_px=300)
-
-
-def in_order(
-    work: Callable[[Any], Any], jobs: Iterable[Any], *, unit: str = "", weigh: Callable[[Any], int] = one
-) -> list[Any]:
-    """Stand in for workers."""
-    del unit, weigh
-    return [work(job) for job in jobs]
-
-
-def backwards(
-    work: Callable[[Any], Any], jobs: Iterable[Any], *, unit: str = "", weigh: Callable[[Any], int] = one
-) -> list[Any]:
-    """Stand in for workers that begin at the end."""
-    del unit, weigh
-    return [work(job) for job in reversed(list(jobs))][::-1]
-
-
-def machine(fan_out: Any = in_order) -> Machine:
-    """Return a machine without workers or progress bar."""
-    return Machine(fan_out=fan_out, track=lambda _total, *, unit: nullcontext(lambda *_done: unit))
 
 
 def truth_of(folder: Path) -> Truth:
@@ -73,7 +51,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """Write the smallest set with every fault, once."""
     root = tmp_path_factory.mktemp("phantoms")
-    return root / "data/raw", tool.run(QUICK, root, machine())
+    return root / "data/raw", tool.run(QUICK, root, Machine(fan_out=in_order, track=silent))
 
 
 def planted(made: tuple[Path, Report], fault: str) -> list[tuple[bytes, dict[str, str]]]:
@@ -83,8 +61,10 @@ def planted(made: tuple[Path, Report], fault: str) -> list[tuple[bytes, dict[str
     return [((made[0] / row["path"]).read_bytes(), row) for row in found]
 
 
-def test_the_same_parameters_write_the_same_bytes_in_any_order(made: tuple[Path, Report], tmp_path: Path) -> None:
-    tool.run(QUICK, tmp_path, machine(backwards))
+def test_the_same_parameters_write_the_same_bytes_in_any_order(
+    made: tuple[Path, Report], tmp_path: Path, upside_down: Machine
+) -> None:
+    tool.run(QUICK, tmp_path, upside_down)
     assert files_of(tmp_path / "data/raw") == files_of(made[0])
     assert truth_of(tmp_path / "data/raw") == truth_of(made[0])
 
@@ -255,26 +235,26 @@ def test_a_folder_without_a_name_is_refused(out: str) -> None:
         tool.PhantomParams(out=out)
 
 
-def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path, machine: Machine) -> None:
     (tmp_path / "data/raw").mkdir(parents=True)
     (tmp_path / "data/raw/real.jpeg").write_bytes(b"precious")
     with pytest.raises(StageError, match=r"raw: holds real\.jpeg; expected a new or empty folder.*--force"):
-        tool.run(QUICK, tmp_path, machine())
+        tool.run(QUICK, tmp_path, machine)
     assert files_of(tmp_path) == {"data/raw/real.jpeg": b"precious"}
 
 
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path, machine: Machine) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/raw").write_bytes(b"")
     with pytest.raises(StageError, match="no folder"):
-        tool.run(QUICK, tmp_path, machine())
+        tool.run(QUICK, tmp_path, machine)
 
 
-def test_force_writes_beside_what_is_there_and_says_so(tmp_path: Path) -> None:
+def test_force_writes_beside_what_is_there_and_says_so(tmp_path: Path, machine: Machine) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/real.jpeg").write_bytes(b"precious")
     params = QUICK.model_copy(update={"force": True, "out": "out", "faults": "none"})
-    report = tool.run(params, tmp_path, machine())
+    report = tool.run(params, tmp_path, machine)
     assert (tmp_path / "out/real.jpeg").read_bytes() == b"precious"
     assert any(line.startswith("1 files were there before") for line in report.lines)
     assert report.done == FEWEST_FILMS

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -17,16 +16,12 @@ from stages.auditing.quality import SENTENCES
 from stages.contract import Machine
 from stages.films.phantom_faults import FAULTS, KINDS, NEAR
 from stages.films.phantom_plan import Fault
+from tests.conftest import in_order, silent
 
 SETS = ((0, 12, 600), (1, 30, 300), (2, 70, 400))  # seed, good films, longest side
 NO_FAULT_OF_A_FILE = {"unreadable", "missing", "crashed", "timed_out"}  # of a folder, a CSV, a process
 OF_THE_PICTURE = {sentence.split(":")[0] for sentence in SENTENCES.values()}
 Truth = dict[str, dict[str, str]]  # by path
-
-
-def in_order(work: Callable[[Any], Any], jobs: Iterable[Any], **_shown: Any) -> list[Any]:
-    """Stand in for workers: a module's fixture cannot ask for a test's machine."""
-    return [work(job) for job in jobs]
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """Return what was planted in a set of phantoms with every fault, and what was found."""
     seed, films, side = request.param
     root = tmp_path_factory.mktemp("phantoms")
-    machine = Machine(fan_out=in_order, track=lambda _total, *, unit: nullcontext(lambda *_done: unit), device="cpu")
+    machine = Machine(fan_out=in_order, track=silent)  # a module's fixture cannot ask for a test's machine
     params = phantom.PhantomParams(films=films, seed=seed, faults="all", longest_side_px=side)
     phantom.run(params, root, machine)
     audit.run(audit.AuditParams(), root, machine)

@@ -134,6 +134,11 @@ def test_every_manifest_can_be_shown_by_default(made: Path, machine: Machine, ma
         ({"sort": "-paded"}, "no column 'paded'; did you mean 'padded'?"),
         ({"caption": "path,nothing"}, "no column 'nothing'; expected one of film_id"),
         ({"beside": "near_duplicate_of"}, "no column 'near_duplicate_of'"),
+        ({"beside": "padded"}, "--beside padded: holds double; expected a column that names films by their path"),
+        (
+            {"manifest": "audit", "sort": "path,-flags"},
+            "which has no order; expected numbers or texts",
+        ),
         ({"where": "padded >"}, "cannot be read"),
     ],
 )

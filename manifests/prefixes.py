@@ -1,4 +1,4 @@
-"""Which films make a shard: those whose hashes begin alike."""
+"""Which films make a shard: those whose hashes begin with the same bits."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
-def plan(film_ids: pa.ChunkedArray, *, films_per_shard: int) -> dict[str, NDArray[np.uint64]]:
-    """Return the places of each shard's films, in the order of their hashes, by the shard's prefix of them in bits.
+def films_by_prefix(film_ids: pa.ChunkedArray, *, films_per_shard: int) -> dict[str, NDArray[np.uint64]]:
+    """Return which films make each shard: their places in the column, sorted by hash, by the bits that they share.
 
-    A shard is the shortest prefix that at most `films_per_shard` films share, so a new film changes the
-    shard it falls into and no other.
+    A shard holds the films of a prefix such as `0110`, the shortest that at most `films_per_shard` films share: so a
+    new film changes the shard that it falls into and no other. Where one shard holds all, the prefix is empty.
 
     Args:
         film_ids: hex digests, each once.
@@ -41,7 +41,7 @@ def plan(film_ids: pa.ChunkedArray, *, films_per_shard: int) -> dict[str, NDArra
 
 
 def _refuse_twice(film_ids: pa.Array) -> None:
-    """Refuse hashes in their order of which one comes more than once."""
+    """Refuse sorted hashes of which one comes more than once."""
     one, next_one = film_ids.slice(0, max(len(film_ids) - 1, 0)), film_ids.slice(1)
     if twice := one.filter(pc.equal(one, next_one)).to_pylist():
         raise ValueError(
@@ -51,5 +51,5 @@ def _refuse_twice(film_ids: pa.Array) -> None:
 
 
 def _bit(film_ids: pa.Array, number: int, place: int) -> int:
-    """Return a bit of the hash at a place, counted from the highest."""
+    """Return bit `number` of the hash at a place, 0 or 1; bits count from 0, the highest first."""
     return int(film_ids[place].as_py()[number // 4], 16) >> (3 - number % 4) & 1

@@ -1,4 +1,4 @@
-"""Rows that come in tables of any size, as the row groups that a manifest is written in."""
+"""Tables of any number of rows, made into the row groups that a manifest is written in."""
 
 from __future__ import annotations
 
