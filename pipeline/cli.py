@@ -117,12 +117,15 @@ def _command(entry: Entry) -> click.Command:
 
 def _words(stage: Stage[Any]) -> list[click.Argument]:
     """Return what a command takes without a flag; none given leave params.yaml and the default alone."""
-    names = [stage.arguments] if stage.arguments else []
+    if not stage.arguments:
+        return []
     return [
         click.Argument(
-            [name], nargs=-1, callback=lambda _context, _self, words: words or None, shell_complete=_file_names
+            [stage.arguments],
+            nargs=-1,
+            callback=lambda _context, _self, words: words or None,
+            shell_complete=_file_names,
         )
-        for name in names
     ]
 
 

@@ -36,8 +36,10 @@ class Folder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the folder's path, or the address as a path."""
-        if isinstance(value, ObjectPath) or "://" not in str(value):
-            return value if isinstance(value, ObjectPath) else super().convert(value, param, ctx)
+        if isinstance(value, ObjectPath):  # a default of ours
+            return value
+        if "://" not in str(value):
+            return super().convert(value, param, ctx)
         if problem := refusal(str(value)) or missing_package(str(value)):
             self.fail(problem, param, ctx)
         return ObjectPath.of(str(value))

@@ -124,6 +124,7 @@ def test_a_line_that_the_terminal_shows_does_nothing_to_it() -> None:
 
 def test_lines_of_results_on_a_terminal_are_as_many_as_they_were_and_do_nothing_to_it() -> None:
     assert harmless(b"a,1\n\x1b[2J,2\n") == b"a,1\n\\x1b[2J,2\n"
+    assert harmless(b"") == b""
     assert harmless("sé\u2028p\n".encode()) == "sé\\u2028p\n".encode()
 
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,6 +23,7 @@ from pipeline import workers
 from pipeline.backends import cluster as cluster_module
 from pipeline.backends import clusters as opened
 from pipeline.backends import terms
+from pipeline.backends.handed import HandedOut
 from pipeline.cli import main
 from pipeline.workers import Workers
 from stages.contract import CxrError, Made, StageError
@@ -285,6 +286,33 @@ def test_a_cluster_without_any_worker_is_waited_for_and_then_given_up(
         with pytest.raises(CxrError, match=r"the Dask scheduler tcp://.* has had no worker for 2 s; start some"):
             list(results)
         workers.dismiss()
+
+
+class Deserted:
+    """A cluster whose workers are all gone: what is looked at is counted."""
+
+    name, local, looks = "the deserted cluster", False, 0
+
+    def slots(self) -> int:
+        return 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def drop(self, tasks: Collection[Any]) -> None:
+        assert not tasks
+
+
+def test_a_cluster_without_any_worker_is_looked_at_now_and_then_and_not_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster_module, "LOOK_S", 0.1)
+    monkeypatch.setattr(cluster_module, "PATIENCE_S", 0.5)
+    deserted: Any = Deserted()
+    run: Any = cluster_module.OnCluster(deserted, terms.Terms("", "", (), {}, 0), square, HandedOut([1]), None, jobs=0)
+    with pytest.raises(CxrError, match=r"the deserted cluster has had no worker for 0\.5 s"):
+        list(run())
+    assert 1 <= deserted.looks <= 6  # once after each wait, however slow the machine
 
 
 @pytest.mark.parametrize(
