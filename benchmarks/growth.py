@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks import films, floor  # noqa: E402 - after the path
-from benchmarks.contestants import BUILD, STAGES, Task, ours  # noqa: E402 - as above
-from benchmarks.processes import RunError, finish, stage_command  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown, versions  # noqa: E402 - as above
+from benchmarks import films, floor
+from benchmarks.contestants import BUILD, STAGES, Task, ours
+from benchmarks.printed import machine, markdown, versions
+from benchmarks.processes import RunError, finish, stage_command
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,19 +17,18 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks import films  # noqa: E402 - after the path
-from benchmarks.contestants import SPLIT  # noqa: E402 - as above
-from benchmarks.memory import watch  # noqa: E402 - as above
-from benchmarks.processes import RunError  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown, versions  # noqa: E402 - as above
+from benchmarks import films
+from benchmarks.contestants import SPLIT
+from benchmarks.memory import watch
+from benchmarks.printed import machine, markdown, versions
+from benchmarks.processes import RunError
 
 STAGES = ("audit", "split", "normalize", "augment", "verify", "build")
 FOLDERS = ("audit", "split", "normalized", "augmented")
@@ -130,20 +129,16 @@ def _raw(options: argparse.Namespace, size: int) -> Path:
     return raw
 
 
-@contextmanager
-def _silent(_total: int, *, unit: str) -> Iterator[Any]:  # noqa: ARG001 - as Track
-    yield lambda *_done: None
-
-
 def calibrated(raw: Path, workers: int, options: argparse.Namespace) -> Any:
     """Return this machine's rates, as `cxr-pipeline plan --jobs` measures them."""
+    from benchmarks.prepared import silent
     from pipeline.workers import Workers, dismiss
     from stages import plan
     from stages.contract import Machine
 
-    fan_out = Workers(backend="loky", jobs=workers, track=_silent)
+    fan_out = Workers(backend="loky", jobs=workers, track=silent)
     params = plan.PlanParams.model_validate({"sample": options.sample, "split": SPLIT, "train_share": 1.0})
-    found = plan.measured(params, raw, Machine(fan_out=fan_out, track=_silent, raw=raw))
+    found = plan.measured(params, raw, Machine(fan_out=fan_out, track=silent, raw=raw))
     dismiss()
     return found
 

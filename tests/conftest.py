@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,13 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from benchmarks import films
 from manifests.objects import ObjectPath
 from manifests.places import cache_of_run
 from stages.contract import Machine
 from stages.films.frame import Gray
 from tests import stores
-
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 # no test is timed: the machine may have other work
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,7 +54,7 @@ def film() -> Gray:
 @pytest.fixture(scope="session")
 def real_films() -> Path:
     """Return the folder of real films, or skip: they are never part of the project."""
-    folder = Path(os.environ.get("CXR_REAL_FILMS", REPOSITORY.parent / "shared" / "data"))
+    folder = films.real_films()
     if not (folder / "kermany-raw").is_dir():
         pytest.skip(f"no real films at {folder}; point CXR_REAL_FILMS at a folder that holds kermany-raw/")
     return folder.resolve()
