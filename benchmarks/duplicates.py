@@ -28,7 +28,7 @@ from PIL import Image
 from benchmarks.films import real_films
 from benchmarks.planted import KINDS, Planted, paths_under, plant, told
 from benchmarks.printed import LEARNING, machine, markdown, versions
-from benchmarks.processes import finish, resident_bytes, stage_command
+from benchmarks.processes import WORK, finish, resident_bytes, stage_command
 from manifests import store
 from manifests.rows import AUDITED, AuditedRow
 from stages import paths
@@ -80,13 +80,15 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=real_films())
+    parser.add_argument(
+        "--films", type=Path, default=real_films(), help="where kermany-raw/ and kermany-224/ lie [CXR_REAL_FILMS]"
+    )
     parser.add_argument("--sets", default="kermany-raw,kermany-224", help="folders of films, by commas")
     parser.add_argument("--sizes", default="10000,50000,100000", help="made-up films, by commas; none where empty")
     parser.add_argument("--each", type=int, default=60, help="films planted of each kind [60]")
     parser.add_argument("--seed", type=int, default=1, help="of what is planted [1]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-duplicates")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-duplicates", help=WORK)
     parser.add_argument("--search", type=int, help=argparse.SUPPRESS)  # how a search gets a process of its own
     return parser.parse_args()
 

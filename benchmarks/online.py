@@ -27,6 +27,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.films import real_films
 from benchmarks.prepared import Films, films_of, prepared, silent
 from benchmarks.printed import LEARNING, machine, markdown, versions
+from benchmarks.processes import WORK
 from manifests import store
 from manifests.shards import ImageFolder
 from pipeline.workers import Workers
@@ -92,13 +93,15 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=real_films() / "kermany-raw")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--epochs", type=int, default=5, help="of the films and their 20 copies [5]")
     parser.add_argument("--seeds", type=int, default=4, help="first weights and orders of the images [4]")
     parser.add_argument(
         "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="threads, and workers [one per core]"
     )
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-online")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-online", help=WORK)
     return parser.parse_args()
 
 

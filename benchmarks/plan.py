@@ -28,7 +28,7 @@ from benchmarks import films
 from benchmarks.contestants import SPLIT
 from benchmarks.memory import watch
 from benchmarks.printed import machine, markdown, versions
-from benchmarks.processes import RunError
+from benchmarks.processes import WORK, RunError
 
 STAGES = ("audit", "split", "normalize", "augment", "verify", "build")
 FOLDERS = ("audit", "split", "normalized", "augmented")
@@ -105,8 +105,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", default="1,2", help="numbers of them, by commas [1,2]")
     parser.add_argument("--rounds", type=int, default=2, help="how often all is run [2]")
     parser.add_argument("--sample", type=int, default=128, help="films that are measured [128]")
-    parser.add_argument("--set", choices=("kermany-raw", "kermany-224"), default="kermany-raw")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench")
+    parser.add_argument(
+        "--set", choices=("kermany-raw", "kermany-224"), default="kermany-raw", help="of the real films"
+    )
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench", help=WORK)
     parser.add_argument("--json", type=Path, help="file for every single figure")
     options = parser.parse_args()
     options.films = [int(size) for size in options.films.split(",")]

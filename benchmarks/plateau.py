@@ -24,6 +24,7 @@ from benchmarks.films import real_films
 from benchmarks.plateau_runs import AT_300, OTHERS, Arm, Run, Task, every_run
 from benchmarks.prepared import Films, films_of, prepared, silent
 from benchmarks.printed import LEARNING, machine, markdown, versions
+from benchmarks.processes import WORK
 from pipeline.workers import Workers
 from stages.contract import Machine
 from stages.reporting.plots import DASHES, STYLE, look_of
@@ -60,13 +61,15 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=real_films() / "kermany-224")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-224", help="raw films [kermany-224 of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--updates", type=int, default=80, help="of every run [80]")
     parser.add_argument("--seeds", type=int, default=3, help="first weights and orders of the images [3]")
     parser.add_argument("--arms", default="", help="names of the starts to run, by semicolons [all]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="threads [one per core]")
     parser.add_argument("--plot", type=Path, help="file for the curves: .svg or .png")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-plateau")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-plateau", help=WORK)
     return parser.parse_args()
 
 

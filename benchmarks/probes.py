@@ -35,6 +35,7 @@ from benchmarks.probe_gaps import (
     redrawn,
     threshold_by_halves,
 )
+from benchmarks.processes import WORK
 from manifests import store
 from manifests.rows import AUDITED, NORMALIZED
 from pipeline.workers import Workers
@@ -96,12 +97,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=real_films() / "kermany-224")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-224", help="raw films [kermany-224 of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--draws", type=int, default=10_000, help="of the patients, for intervals [10000]")
     parser.add_argument("--splits", type=int, default=20, help="seeds of the default split [20]")
     parser.add_argument("--seeds", type=int, default=3, help="draws of the folds of careless splits [3]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-probes")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-probes", help=WORK)
     return parser.parse_args()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 LOOK_EVERY_S = 0.05
+WORK = "folder for what is made on the way; it stays, and the next run takes up what lies there"  # help of a flag
 QUIET = {"NO_ALBUMENTATIONS_UPDATE": "1"}  # Albumentations asks the network for its newest version on import
 
 

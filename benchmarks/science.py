@@ -118,7 +118,9 @@ class Audited:
 def main() -> None:
     """Audit both sets and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=real_films())
+    parser.add_argument(
+        "--films", type=Path, default=real_films(), help="where kermany-raw/ and kermany-224/ lie [CXR_REAL_FILMS]"
+    )
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
     options = parser.parse_args()
     print(f"{this_machine()} {options.jobs} workers.\n")

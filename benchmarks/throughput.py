@@ -24,7 +24,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script
 from benchmarks import films, floor
 from benchmarks.contestants import CONTESTANTS, STAGES, Outcome, Task, ours
 from benchmarks.printed import PACKAGES, machine, markdown, versions
-from benchmarks.processes import RunError, finish, stage_command
+from benchmarks.processes import WORK, RunError, finish, stage_command
 from manifests.installed import told_version
 
 WORKERS = (1, 2)
@@ -81,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often every contestant runs [3]")
     parser.add_argument("--sample", type=int, default=600, help="images that slow contestants make [600]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench", help=WORK)
     parser.add_argument("--only", default="", help=f"some of: {', '.join((*CONTESTANTS, *EXTRA))}")
     parser.add_argument("--json", type=Path, help="file for every single figure")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)  # how a contestant gets a process of its own

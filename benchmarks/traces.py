@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: threads of BLAS wait for cores that others use
@@ -47,13 +47,14 @@ RELABELLINGS = 20
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=real_films() / "kermany-raw")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every so many films [1]")
-    parser.add_argument("--policy", default="cover")
+    parser.add_argument("--policy", default="cover", choices=get_args(Policy), help="how films fill the frame [cover]")
     options = parser.parse_args()
     paths = sorted(options.films.rglob("*.jpeg"))[:: options.every]
-    names = np.array([found[1] for path in paths if (found := kermany_name(path.name))])
-    _, groups = np.unique(names, return_inverse=True)
+    _, groups = np.unique([str(kermany_name(path.name)) for path in paths], return_inverse=True)
     aim = Aim(FRAME, options.policy)
     qualities = sorted({one for pair in QUALITIES for one in pair})
     kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in (AS_IT_IS, *qualities)}

@@ -28,7 +28,7 @@ from torch.nn.functional import cross_entropy
 from benchmarks.films import real_films
 from benchmarks.prepared import prepared, silent
 from benchmarks.printed import LEARNING, machine, markdown, versions
-from benchmarks.processes import finish
+from benchmarks.processes import WORK, finish
 from pipeline.workers import Workers
 from stages import augment, paths, train
 from stages.augment_params import AugmentParams
@@ -98,12 +98,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=real_films() / "kermany-raw")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often every source is timed [5]")
     parser.add_argument("--updates", type=int, default=40, help="of a round [40]")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where the network runs [cpu]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="threads [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-training")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-training", help=WORK)
     return parser.parse_args()
 
 
