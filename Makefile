@@ -1,6 +1,6 @@
 # make repro   set up, phantom films if data/raw is empty, all stages, the metrics
 # make test    set up, format, lint, types, import contracts, tests
-# make bench   the benchmarks on real films (CXR_REAL_FILMS); BENCH="--films 400 --rounds 1" for a quick look
+# make bench   throughput on real films (CXR_REAL_FILMS); BENCH="--films 400 --rounds 1" for a quick look; others: benchmarks/README.md
 # make attack  kill, stop, double and starve runs, then count what is left; ATTACK="--kills 5" for a quick look
 # make attack-hostile, attack-incremental   the tool over files made to harm it; what ten changed films rewrite
 # make attack-training   training killed again and again, to the bytes of a run that was left alone

@@ -21,9 +21,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks import films  # noqa: E402 - after the path
-from benchmarks.processes import Finished, RunError, finish, stage_command  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown, versions  # noqa: E402 - as above
+from benchmarks import films
+from benchmarks.printed import machine, markdown, versions
+from benchmarks.processes import Finished, RunError, finish, stage_command
 
 HEADERS = """
 import sys

@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks.throughput import markdown  # noqa: E402 - after the path
-from stages.statistics.bootstrap import FilmSet, draw_recalls, find_patients  # noqa: E402 - as above
-from stages.statistics.gap import FORWARD, PARTS, REFITTED, shares_among, take_apart  # noqa: E402 - as above
-from stages.statistics.gap_summary import judged, summarize_gap  # noqa: E402 - as above
-from stages.statistics.thresholds import fit_bias, in_second_half, refitted  # noqa: E402 - as above
+from benchmarks.printed import markdown
+from stages.statistics.bootstrap import FilmSet, draw_recalls, find_patients
+from stages.statistics.gap import FORWARD, PARTS, REFITTED, shares_among, take_apart
+from stages.statistics.gap_summary import judged, summarize_gap
+from stages.statistics.thresholds import fit_bias, in_second_half, refitted
 
 CLASSES = ("normal", "bacterial", "viral")
 PATIENTS = {"train": (60, 120, 60), "leak_probe": (20, 40, 20), "val": (30, 60, 30), "test": (60, 60, 40)}  # by class

@@ -21,24 +21,23 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: threads of BLAS wait for cores that others use
 
-import numpy as np  # noqa: E402 - after the path
-from numpy.typing import NDArray  # noqa: E402 - as above
-from PIL import Image  # noqa: E402 - as above
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from benchmarks.footprint import resident_mb  # noqa: E402 - as above
-from benchmarks.planted import KINDS, Planted, paths_under, plant, told  # noqa: E402 - as above
-from benchmarks.prepared import SHARED, versions  # noqa: E402 - as above
-from benchmarks.processes import finish, stage_command  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown  # noqa: E402 - as above
-from manifests import store  # noqa: E402 - as above
-from manifests.rows import AUDITED, AuditedRow  # noqa: E402 - as above
-from stages import paths  # noqa: E402 - as above
-from stages.auditing.thumbnails import Thumbnails  # noqa: E402 - as above
-from stages.films import decode, look  # noqa: E402 - as above
-from stages.labels import kermany_name  # noqa: E402 - as above
-from stages.statistics.alignment import SIDE  # noqa: E402 - as above
-from stages.statistics.duplicates import Looks, twins  # noqa: E402 - as above
-from stages.statistics.splits import linked  # noqa: E402 - as above
+from benchmarks.films import real_films
+from benchmarks.planted import KINDS, Planted, paths_under, plant, told
+from benchmarks.printed import LEARNING, machine, markdown, versions
+from benchmarks.processes import WORK, finish, resident_bytes, stage_command
+from manifests import store
+from manifests.rows import AUDITED, AuditedRow
+from stages import paths
+from stages.auditing.thumbnails import Thumbnails
+from stages.films import decode, look
+from stages.labels import kermany_name
+from stages.statistics.alignment import SIDE
+from stages.statistics.duplicates import Looks, twins
+from stages.statistics.splits import linked
 
 # Looked at: one radiograph, cropped and compressed differently, under two numbers of one patient.
 SAME_BY_EYE = (("test/PNEUMONIA/person1669_virus_2884.jpeg", "test/PNEUMONIA/person1669_virus_2885.jpeg"),)
@@ -72,7 +71,7 @@ def main() -> None:
     if options.search:
         print(json.dumps(search(options.search)))
         return
-    print(f"{machine()}\n{versions()}\n")
+    print(f"{machine()}\n{versions(LEARNING)}\n")
     for name in filter(None, options.sets.split(",")):
         print(benchmark_set(name, options), end="\n\n", flush=True)
     if options.sizes:
@@ -81,13 +80,15 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=SHARED)
+    parser.add_argument(
+        "--films", type=Path, default=real_films(), help="where kermany-raw/ and kermany-224/ lie [CXR_REAL_FILMS]"
+    )
     parser.add_argument("--sets", default="kermany-raw,kermany-224", help="folders of films, by commas")
     parser.add_argument("--sizes", default="10000,50000,100000", help="made-up films, by commas; none where empty")
     parser.add_argument("--each", type=int, default=60, help="films planted of each kind [60]")
     parser.add_argument("--seed", type=int, default=1, help="of what is planted [1]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-duplicates")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-duplicates", help=WORK)
     parser.add_argument("--search", type=int, help=argparse.SUPPRESS)  # how a search gets a process of its own
     return parser.parse_args()
 
@@ -259,7 +260,7 @@ def search(size: int) -> dict[str, float]:
         "looked_at": found.looked_at,
         "found": len(pairs & expected),
         "others": len(pairs - expected),
-        "peak_mb": resident_mb("VmHWM"),
+        "peak_mb": resident_bytes() / 2**20,
     }
 
 

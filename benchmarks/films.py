@@ -1,4 +1,4 @@
-"""The films of the benchmark: real training films, repeated until there are as many as the 2020 recipe had."""
+"""The real films that benchmarks run on, and a raw folder of them, repeated until there are as many as asked for."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ NUMBERED = re.compile(
 )
 
 
+def real_films() -> Path:
+    """Return the folder of real films: the one that CXR_REAL_FILMS names, else the one beside the checkout."""
+    return Path(os.environ.get("CXR_REAL_FILMS", REPOSITORY.parent / "shared" / "data"))
+
+
 def training_films() -> list[Path]:
     """Return the full-size training films.
 
     Raises:
         FileNotFoundError: where there are none.
     """
-    films = Path(os.environ.get("CXR_REAL_FILMS", REPOSITORY.parent / "shared" / "data"))
+    films = real_films()
     found = sorted((films / "kermany-raw" / "train").rglob("*.jpeg"))
     if not found:
         raise FileNotFoundError(

@@ -1,6 +1,7 @@
 """The memory that `networks` tells before a run, against what training steps on the CPU took.
 
-python benchmarks/footprint.py [NETWORK:BATCH ...]
+python benchmarks/footprint.py                 ten networks, some minutes
+python benchmarks/footprint.py alexnet:16      one, a quick look
 
 Each network in a fresh process: libraries loaded and warm, then three steps over random images; the most resident
 memory since, less what was resident before. Once as it is, once with MALLOC_MMAP_THRESHOLD_=65536, under which glibc
@@ -9,11 +10,13 @@ gives every larger block back when it is let go: what is measured then is what t
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
+import argparse
 import sys
 from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
+
+from benchmarks.processes import finish, resident_bytes
 
 FRAME = (256, 300)  # height, width
 CASES = (
@@ -31,13 +34,6 @@ CASES = (
 MIB = 2**20
 
 
-def resident_mb(name: str) -> float:
-    """Return a line of this process's status, such as VmHWM."""
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1]) / 1024
-
-
 def measure(case: str) -> None:
     """Print the most memory that three steps took, in MB, and the estimate, with and without its allowance."""
     import torch
@@ -53,7 +49,7 @@ def measure(case: str) -> None:
     small = initialised("residual", Frame(height=32, width=32), 3, how="he", seed=0)
     small(torch.zeros(4, 1, 32, 32)).sum().backward()
     torch.optim.AdamW(small.parameters(), fused=True).step()
-    before = resident_mb("VmRSS")
+    before = resident_bytes("VmRSS")
     network = initialised(name, frame, 3, how="he", seed=0).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     grey = torch.randint(0, 256, (size, frame.height, frame.width), dtype=torch.uint8)
@@ -63,29 +59,28 @@ def measure(case: str) -> None:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    print(resident_mb("VmHWM") - before, told.total / MIB, (told.total - told.kept) / MIB)
+    print((resident_bytes() - before) / MIB, told.total / MIB, (told.total - told.kept) / MIB)
 
 
 def fresh(case: str, **environment: str) -> tuple[float, float, float]:
     """Return what `measure` prints in a process of its own."""
-    command = [sys.executable, __file__, "--measure", case]
-    path = str(Path(__file__).resolve().parents[1])
-    told = subprocess.run(
-        command,
-        env={**os.environ, "PYTHONPATH": path, **environment},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    measured, total, bare = map(float, told.split())
+    printed = finish([sys.executable, __file__, "--measure", case], environment=environment).output
+    measured, total, bare = map(float, printed.splitlines()[-1].split())
     return measured, total, bare
 
 
-def main(arguments: list[str]) -> None:
-    """Print the table."""
+def main() -> None:
+    """Measure each case, without and with the allowance, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", default=CASES, metavar="NETWORK:BATCH", help=f"[{' '.join(CASES)}]")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)  # how a case gets a process of its own
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure)
+        return
     print("| network | batch | told MB | took MB | error | of it tensors, told MB | took MB | error |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
-    for case in arguments or CASES:
+    for case in options.cases:
         took, told, _ = fresh(case)
         took_bare, _, bare = fresh(case, MALLOC_MMAP_THRESHOLD_="65536")
         name, _, batch = case.rpartition(":")
@@ -95,7 +90,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        measure(sys.argv[2])
-    else:
-        main(sys.argv[1:])
+    main()

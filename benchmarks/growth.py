@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks import films, floor  # noqa: E402 - after the path
-from benchmarks.contestants import BUILD, STAGES, Task, ours  # noqa: E402 - as above
-from benchmarks.processes import RunError, finish, stage_command  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown, versions  # noqa: E402 - as above
+from benchmarks import films, floor
+from benchmarks.contestants import BUILD, STAGES, Task, ours
+from benchmarks.printed import machine, markdown, versions
+from benchmarks.processes import WORK, RunError, finish, stage_command
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=2_000_000, help="of the large manifest [2000000]")
     parser.add_argument("--rounds", type=int, default=3, help="how often every size is run [3]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench", help=WORK)
     parser.add_argument("--manifest", help=argparse.SUPPRESS)  # how a manifest's work gets a process of its own
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

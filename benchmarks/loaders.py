@@ -1,16 +1,17 @@
-"""A set read through other people's libraries, every pixel and label compared with our own reader, and its exports.
-
-How fast an export goes is told beside a bare copy of the bytes.
+"""A set read through other people's libraries, every pixel and label compared with our own reader; and its exports.
 
 python benchmarks/loaders.py ROOT    a root on which the stages have run up to augment; writes ROOT/data/exports
+
+Every image is read by our own reader first, then by `datasets`, DuckDB, pyarrow, torchvision, webdataset and torch, of
+the shards and of each kind of export. How fast an export goes is told beside a bare copy of the shards' bytes.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,9 +20,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
+
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.processes import finish, stage_command
 from manifests import store
 from manifests.columns import Schema
 from manifests.rows import NORMALIZED
@@ -33,7 +37,6 @@ from stages.films.codec import decode
 Key = tuple[str, int]  # film, number of the copy; -1 for a normalized film
 Known = dict[Key, tuple[NDArray[np.uint8], str]]  # pixels and class
 Found = Iterator[tuple[Key, NDArray[np.uint8], str]]
-CODEC_LEVELS = 0  # by which two decoders may differ
 
 
 def ours(root: Path) -> Known:
@@ -167,7 +170,7 @@ def pillow(data: bytes) -> NDArray[np.uint8]:
 
 def compared(known: Known, found: Found) -> dict[str, int]:
     """Return how many images were found, and how many of them equal ours in pixels and label."""
-    counts = {"images": 0, "pixels": 0, "labels": 0, "levels": 0}
+    counts = {"images": 0, "pixels": 0, "labels": 0, "levels": 0}  # levels: the largest difference of a pixel
     seen: set[Key] = set()
     for key, pixels, label in found:
         mine, name = known[key]
@@ -183,10 +186,7 @@ def compared(known: Known, found: Found) -> dict[str, int]:
 def timed(root: Path, to: str, jobs: int) -> float:
     """Return the seconds that an export takes, the whole process."""
     shutil.rmtree(root / f"data/exports/both-{to}", ignore_errors=True)
-    command = ["cxr-pipeline", "export", "--to", to, "--jobs", str(jobs), "--root", str(root)]
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - started
+    return finish([*stage_command("export", root, jobs=jobs), "--to", to]).wall_s
 
 
 def bare(root: Path) -> tuple[float, int]:
@@ -203,8 +203,11 @@ def bare(root: Path) -> tuple[float, int]:
         return time.perf_counter() - started, size
 
 
-def run(root: Path) -> None:
-    """Print both tables."""
+def main() -> None:
+    """Export, read back, and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder on which the stages have run up to augment")
+    root: Path = parser.parse_args().root
     known = ours(root)
     sent = sum(1 for film, copy in known if copy >= 0 or (film, 0) not in known)
     seconds, size = bare(root)
@@ -218,10 +221,8 @@ def run(root: Path) -> None:
                 f"export --to {to}, {jobs} workers: {sent:,} images, {written / 1e6:,.0f} MB, {seconds:.2f} s, "
                 f"{sent / seconds:,.0f} images/s"
             )
-    print(
-        "| how | version | images | pixels equal | labels equal | most levels apart | s |\n"
-        "|---|---|---:|---:|---:|---:|---:|"
-    )
+    print("| how | version | images | pixels equal | labels equal | most levels apart | s |")
+    print("|---|---|---:|---:|---:|---:|---:|")
     for name, (library, reader) in READERS.items():
         started = time.perf_counter()
         found = compared(known, reader(root))
@@ -233,4 +234,4 @@ def run(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(Path(sys.argv[1]))
+    main()

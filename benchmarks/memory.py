@@ -19,13 +19,13 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks.contestants import SPLIT, STAGES  # noqa: E402 - after the path
-from benchmarks.processes import REPOSITORY, RunError, stage_command  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown, versions  # noqa: E402 - as above
+from benchmarks.contestants import SPLIT, STAGES
+from benchmarks.printed import machine, markdown, versions
+from benchmarks.processes import REPOSITORY, RunError, stage_command, watched
 
 FILM = (48, 64)  # height and width
 COPIES = 2
-LOOK_EVERY_S = 0.05
+MIB = 2**20
 LIMITS_MB = {"parent": 400, "worker": 300}
 
 
@@ -34,8 +34,8 @@ class Peak:
     """What one stage took of one set.
 
     Attributes:
-        parent_mb: largest resident memory of the command's own process.
-        worker_mb: of its largest child; None where it started none.
+        parent_mb: largest resident memory of the command's own process; 2^20 bytes.
+        worker_mb: of the largest process that it started; None where it started none.
     """
 
     films: int
@@ -100,40 +100,17 @@ def write_params(path: Path) -> None:
 def watch(stage: str, root: Path, *, films: int, jobs: int) -> Peak:
     """Run a stage and look at the memory of its processes until it ends."""
     print(f"{stage}: {films:,} films", file=sys.stderr, flush=True)
-    peaks: dict[int, float] = {}
     with tempfile.TemporaryFile() as printed:
         started = time.perf_counter()
         command = stage_command(stage, root, jobs=jobs)
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=printed, stderr=subprocess.STDOUT)
-        while process.poll() is None:
-            for pid in (process.pid, *descendants(process.pid)):
-                peaks[pid] = max(peaks.get(pid, 0.0), peak_mb(pid))
-            time.sleep(LOOK_EVERY_S)
+        peaks = watched(process)
         wall_s = time.perf_counter() - started
         printed.seek(0)
         if process.returncode:
             raise RunError(f"{' '.join(command)}: exit code {process.returncode}\n{printed.read().decode()[-3000:]}")
-    parent_mb = peaks.pop(process.pid)
-    return Peak(films, stage, wall_s, parent_mb, max(peaks.values(), default=None))
-
-
-def descendants(pid: int) -> list[int]:
-    """Return the processes that a process started, and those that they started."""
-    try:
-        lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:  # it has just ended
-        return []
-    children = [int(child) for found in lists for child in found.split()]
-    return [*children, *(below for child in children for below in descendants(child))]
-
-
-def peak_mb(pid: int) -> float:
-    """Return the largest resident memory that a process has had; 0 where it has just ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+    parent_mb = peaks.pop(process.pid) / MIB
+    return Peak(films, stage, wall_s, parent_mb, max(peaks.values()) / MIB if peaks else None)
 
 
 def table(peaks: Sequence[Peak]) -> str:

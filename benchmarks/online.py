@@ -18,27 +18,29 @@ from statistics import fmean, stdev
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-import numpy as np  # noqa: E402 - after the path
-import torch  # noqa: E402 - as above
-from numpy.typing import NDArray  # noqa: E402 - as above
-from torch import nn  # noqa: E402 - as above
-from torch.nn.functional import cross_entropy  # noqa: E402 - as above
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import cross_entropy
 
-from benchmarks.prepared import SHARED, Films, films_of, prepared, silent, versions  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown  # noqa: E402 - as above
-from manifests import store  # noqa: E402 - as above
-from manifests.shards import ImageFolder  # noqa: E402 - as above
-from pipeline.workers import Workers  # noqa: E402 - as above
-from stages import augment, paths  # noqa: E402 - as above
-from stages.augment_params import AugmentParams  # noqa: E402 - as above
-from stages.contract import Machine  # noqa: E402 - as above
-from stages.drawn import AUGMENTED  # noqa: E402 - as above
-from stages.films.codec import decode  # noqa: E402 - as above
-from stages.films.frame import frame_of  # noqa: E402 - as above
-from stages.learning.batches import standardised  # noqa: E402 - as above
-from stages.learning.networks import initialised, seeded  # noqa: E402 - as above
-from stages.learning.online import OnlineSource  # noqa: E402 - as above
-from stages.learning.source import Resident, Source  # noqa: E402 - as above
+from benchmarks.films import real_films
+from benchmarks.prepared import Films, films_of, prepared, silent
+from benchmarks.printed import LEARNING, machine, markdown, versions
+from benchmarks.processes import WORK
+from manifests import store
+from manifests.shards import ImageFolder
+from pipeline.workers import Workers
+from stages import augment, paths
+from stages.augment_params import AugmentParams
+from stages.contract import Machine
+from stages.drawn import AUGMENTED
+from stages.films.codec import decode
+from stages.films.frame import frame_of
+from stages.learning.batches import standardised
+from stages.learning.networks import initialised, seeded
+from stages.learning.online import OnlineSource
+from stages.learning.source import Resident, Source
 
 CPU = torch.device("cpu")
 SMALL, FULL = (64, 76), (256, 300)  # to learn on a CPU, and to time
@@ -73,7 +75,7 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     torch.set_num_threads(options.jobs)
-    print(f"{machine()}\n\n{versions()}\n")
+    print(f"{machine()}\n\n{versions(LEARNING)}\n")
     on = Machine(fan_out=Workers(backend="loky", jobs=options.jobs, track=silent), track=silent, raw=options.films)
     small, full = (task_of(options.work, on, *frame) for frame in (SMALL, FULL))
     print(f"Epoch 1 shows the same copies in both: {apart(full):.2f} grey levels apart at 256x300, which JPEG took.\n")
@@ -91,13 +93,15 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=SHARED / "kermany-raw")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--epochs", type=int, default=5, help="of the films and their 20 copies [5]")
     parser.add_argument("--seeds", type=int, default=4, help="first weights and orders of the images [4]")
     parser.add_argument(
         "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="threads, and workers [one per core]"
     )
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-online")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-online", help=WORK)
     return parser.parse_args()
 
 

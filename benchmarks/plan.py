@@ -17,19 +17,18 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks import films  # noqa: E402 - after the path
-from benchmarks.contestants import SPLIT  # noqa: E402 - as above
-from benchmarks.memory import watch  # noqa: E402 - as above
-from benchmarks.processes import RunError  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown, versions  # noqa: E402 - as above
+from benchmarks import films
+from benchmarks.contestants import SPLIT
+from benchmarks.memory import watch
+from benchmarks.printed import machine, markdown, versions
+from benchmarks.processes import WORK, RunError
 
 STAGES = ("audit", "split", "normalize", "augment", "verify", "build")
 FOLDERS = ("audit", "split", "normalized", "augmented")
@@ -106,8 +105,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--workers", default="1,2", help="numbers of them, by commas [1,2]")
     parser.add_argument("--rounds", type=int, default=2, help="how often all is run [2]")
     parser.add_argument("--sample", type=int, default=128, help="films that are measured [128]")
-    parser.add_argument("--set", choices=("kermany-raw", "kermany-224"), default="kermany-raw")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench")
+    parser.add_argument(
+        "--set", choices=("kermany-raw", "kermany-224"), default="kermany-raw", help="of the real films"
+    )
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench", help=WORK)
     parser.add_argument("--json", type=Path, help="file for every single figure")
     options = parser.parse_args()
     options.films = [int(size) for size in options.films.split(",")]
@@ -130,20 +131,16 @@ def _raw(options: argparse.Namespace, size: int) -> Path:
     return raw
 
 
-@contextmanager
-def _silent(_total: int, *, unit: str) -> Iterator[Any]:  # noqa: ARG001 - as Track
-    yield lambda *_done: None
-
-
 def calibrated(raw: Path, workers: int, options: argparse.Namespace) -> Any:
     """Return this machine's rates, as `cxr-pipeline plan --jobs` measures them."""
+    from benchmarks.prepared import silent
     from pipeline.workers import Workers, dismiss
     from stages import plan
     from stages.contract import Machine
 
-    fan_out = Workers(backend="loky", jobs=workers, track=_silent)
+    fan_out = Workers(backend="loky", jobs=workers, track=silent)
     params = plan.PlanParams.model_validate({"sample": options.sample, "split": SPLIT, "train_share": 1.0})
-    found = plan.measured(params, raw, Machine(fan_out=fan_out, track=_silent, raw=raw))
+    found = plan.measured(params, raw, Machine(fan_out=fan_out, track=silent, raw=raw))
     dismiss()
     return found
 

@@ -17,15 +17,17 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-import numpy as np  # noqa: E402 - after the path
-import torch  # noqa: E402 - as above
+import numpy as np
+import torch
 
-from benchmarks.plateau_runs import AT_300, OTHERS, Arm, Run, Task, every_run  # noqa: E402 - as above
-from benchmarks.prepared import SHARED, Films, films_of, prepared, silent, versions  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown  # noqa: E402 - as above
-from pipeline.workers import Workers  # noqa: E402 - as above
-from stages.contract import Machine  # noqa: E402 - as above
-from stages.reporting.plots import DASHES, STYLE, look_of  # noqa: E402 - as above
+from benchmarks.films import real_films
+from benchmarks.plateau_runs import AT_300, OTHERS, Arm, Run, Task, every_run
+from benchmarks.prepared import Films, films_of, prepared, silent
+from benchmarks.printed import LEARNING, machine, markdown, versions
+from benchmarks.processes import WORK
+from pipeline.workers import Workers
+from stages.contract import Machine
+from stages.reporting.plots import DASHES, STYLE, look_of
 
 HEIGHT, WIDTH = 96, 112  # 512 features enter alexnet's first linear layer
 GRADIENTS = ("gradient: first weights", "last weights", "last biases")
@@ -51,7 +53,7 @@ def main() -> None:
     for run in every_run(task, arms, seeds=options.seeds, updates=options.updates, done=done):
         print(f"{run.arm.name}, seed {run.seed}: {run.seconds:.0f} s", file=sys.stderr, flush=True)
         runs.append(run)
-    print(f"{machine()}\n\n{versions()}\n\n{facts(task)}\n")
+    print(f"{machine()}\n\n{versions(LEARNING)}\n\n{facts(task)}\n")
     print(start_table(runs, val.majority), layer_table(runs), sep="\n\n")
     if options.plot:
         plot(runs, (train.majority, val.majority), options.plot)
@@ -59,13 +61,15 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=SHARED / "kermany-224")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-224", help="raw films [kermany-224 of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--updates", type=int, default=80, help="of every run [80]")
     parser.add_argument("--seeds", type=int, default=3, help="first weights and orders of the images [3]")
     parser.add_argument("--arms", default="", help="names of the starts to run, by semicolons [all]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="threads [one per core]")
     parser.add_argument("--plot", type=Path, help="file for the curves: .svg or .png")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-plateau")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-plateau", help=WORK)
     return parser.parse_args()
 
 

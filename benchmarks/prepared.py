@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,6 @@ from stages.contract import Machine
 from stages.films.codec import decode
 from stages.films.placement import Policy
 from stages.scoring import read_images
-
-SHARED = Path(os.environ.get("CXR_REAL_FILMS", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +42,6 @@ class Films:
     def majority(self) -> float:
         """The share of the most frequent class."""
         return float(np.bincount(self.labels).max() / len(self))
-
-
-def versions() -> str:
-    """Return what learns, in a line."""
-    packages = ("torch", "numpy", "opencv-python-headless")
-    return f"Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in packages)}."
 
 
 @contextmanager

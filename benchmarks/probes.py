@@ -18,13 +18,16 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: threads of BLAS wait for cores that others use
 
-import numpy as np  # noqa: E402 - after the path
-from numpy.typing import NDArray  # noqa: E402 - as above
+import numpy as np
+from numpy.typing import NDArray
 
-from benchmarks import careless  # noqa: E402 - as above
-from benchmarks.careless import MODELS, Pool  # noqa: E402 - as above
-from benchmarks.prepared import SHARED, prepared, silent  # noqa: E402 - as above
-from benchmarks.probe_gaps import (  # noqa: E402 - as above
+from benchmarks import careless
+from benchmarks.careless import MODELS, Pool
+from benchmarks.films import real_films
+from benchmarks.prepared import prepared, silent
+from benchmarks.printed import machine as this_machine
+from benchmarks.printed import markdown
+from benchmarks.probe_gaps import (
     CLASSES,
     SPLITS,
     cross_validated_gap,
@@ -32,20 +35,19 @@ from benchmarks.probe_gaps import (  # noqa: E402 - as above
     redrawn,
     threshold_by_halves,
 )
-from benchmarks.throughput import machine as this_machine  # noqa: E402 - as above
-from benchmarks.throughput import markdown  # noqa: E402 - as above
-from manifests import store  # noqa: E402 - as above
-from manifests.rows import AUDITED, NORMALIZED  # noqa: E402 - as above
-from pipeline.workers import Workers  # noqa: E402 - as above
-from stages import paths, probing  # noqa: E402 - as above
-from stages.contract import Machine  # noqa: E402 - as above
-from stages.films.placement import Policy  # noqa: E402 - as above
-from stages.probing import NEAREST, RIDGE, Films  # noqa: E402 - as above
-from stages.reporting import text  # noqa: E402 - as above
-from stages.scoring import Images, read_images  # noqa: E402 - as above
-from stages.statistics.probes import told_apart  # noqa: E402 - as above
-from stages.statistics.ridge import FOLDS, fit_ridge  # noqa: E402 - as above
-from stages.statistics.scores import auc  # noqa: E402 - as above
+from benchmarks.processes import WORK
+from manifests import store
+from manifests.rows import AUDITED, NORMALIZED
+from pipeline.workers import Workers
+from stages import paths, probing
+from stages.contract import Machine
+from stages.films.placement import Policy
+from stages.probing import NEAREST, RIDGE, Films
+from stages.reporting import text
+from stages.scoring import Images, read_images
+from stages.statistics.probes import told_apart
+from stages.statistics.ridge import FOLDS, fit_ridge
+from stages.statistics.scores import auc
 
 PARTS = ("fit", "leakage", "prior", "shift", "threshold")
 SUMS = ("fit + leakage", "shift + threshold")
@@ -95,12 +97,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=SHARED / "kermany-224")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-224", help="raw films [kermany-224 of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--draws", type=int, default=10_000, help="of the patients, for intervals [10000]")
     parser.add_argument("--splits", type=int, default=20, help="seeds of the default split [20]")
     parser.add_argument("--seeds", type=int, default=3, help="draws of the folds of careless splits [3]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-probes")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-probes", help=WORK)
     return parser.parse_args()
 
 

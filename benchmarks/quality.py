@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import os
 import sys
 import time
 from collections import Counter
@@ -30,18 +29,19 @@ from PIL import Image
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks.throughput import markdown  # noqa: E402 - after the path
-from manifests.rows import AUDITED, Flag  # noqa: E402 - as above
-from stages.auditing.quality import flagged  # noqa: E402 - as above
-from stages.auditing.rows import Examined, film_row  # noqa: E402 - as above
-from stages.films import decode, look, quality  # noqa: E402 - as above
-from stages.films.frame import Frame, frame_of  # noqa: E402 - as above
-from stages.films.phantom_plan import Fault, keyed  # noqa: E402 - as above
-from stages.films.phantom_spoilt import photograph, screenshot, spoilt  # noqa: E402 - as above
-from stages.named import Named  # noqa: E402 - as above
-from stages.statistics.alignment import SIDE  # noqa: E402 - as above
+from benchmarks.films import real_films
+from benchmarks.printed import markdown
+from manifests.rows import AUDITED, Flag
+from stages.auditing.quality import flagged
+from stages.auditing.rows import Examined, film_row
+from stages.films import decode, look, quality
+from stages.films.frame import Frame, frame_of
+from stages.films.phantom_plan import Fault, keyed
+from stages.films.phantom_spoilt import photograph, screenshot, spoilt
+from stages.named import Named
+from stages.statistics.alignment import SIDE
 
-FILMS = Path(os.environ.get("CXR_REAL_FILMS", Path(__file__).resolve().parents[2] / "shared" / "data"))
+FILMS = real_films()
 SETS = ("kermany-raw", "kermany-224")
 FAULTS: tuple[Fault, ...] = (
     *("inverted", "rotated_90", "rotated_180", "rotated_270", "low_contrast", "clipped", "black_border", "burnt_in"),

@@ -23,8 +23,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks.processes import RunError, finish  # noqa: E402 - after the path
-from benchmarks.throughput import machine, markdown, versions  # noqa: E402 - as above
+from benchmarks.printed import machine, markdown, versions
+from benchmarks.processes import RunError, finish, resident_bytes
 
 COPIES = 20
 SET = ("audit", "all in train", "normalize", "augment")
@@ -37,7 +37,7 @@ class Took:
 
     Attributes:
         done: rows that it handled, by its own count.
-        peak_mb: largest resident memory of its process, without workers.
+        peak_mb: largest resident memory of its process, without workers; 10^6 bytes.
         start_mb: the same when everything was imported and nothing begun.
     """
 
@@ -119,8 +119,7 @@ def measured(piece: str, given: dict[str, object]) -> Took:
 
 def _peak_mb() -> float:
     """Return the largest resident memory of this process: getrusage would tell of the one that started it, too."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM"))
+    return resident_bytes() / 1e6
 
 
 def table(found: Sequence[Took]) -> str:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.prepared import silent
 from manifests import store
 from manifests.columns import Schema
 from manifests.prefixes import films_by_prefix
@@ -71,15 +71,10 @@ def _picture(film_id: str) -> Gray:
     return np.frombuffer(bytes.fromhex(film_id) * 2, np.uint8).reshape(SIDE, SIDE)
 
 
-@contextmanager
-def _silent(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:  # noqa: ARG001 - as Track
-    yield lambda *_done: None
-
-
 def _machine(asked: Asked, *, ahead: Any = None) -> Machine:
     from pipeline.workers import Workers
 
-    return Machine(fan_out=Workers(backend="loky", jobs=asked.jobs, track=_silent), track=_silent, ahead=ahead)
+    return Machine(fan_out=Workers(backend="loky", jobs=asked.jobs, track=silent), track=silent, ahead=ahead)
 
 
 # --- the stages ------------------------------------------------------------------------------------------------

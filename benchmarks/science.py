@@ -23,23 +23,24 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: threads of BLAS wait for cores that others use
 
-import numpy as np  # noqa: E402 - after the path
-import pyarrow as pa  # noqa: E402 - as above
-import pyarrow.compute as pc  # noqa: E402 - as above
-from numpy.typing import NDArray  # noqa: E402 - as above
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from benchmarks.prepared import SHARED, silent  # noqa: E402 - as above
-from benchmarks.throughput import machine as this_machine  # noqa: E402 - as above
-from benchmarks.throughput import markdown  # noqa: E402 - as above
-from manifests import store  # noqa: E402 - as above
-from manifests.rows import AUDITED  # noqa: E402 - as above
-from pipeline.workers import Workers  # noqa: E402 - as above
-from stages import audit, paths  # noqa: E402 - as above
-from stages.auditing.costs import placed  # noqa: E402 - as above
-from stages.columns import ok_rows, tallied  # noqa: E402 - as above
-from stages.contract import Machine  # noqa: E402 - as above
-from stages.films.decode import STANDARD_LUMA  # noqa: E402 - as above
-from stages.films.frame import Frame  # noqa: E402 - as above
+from benchmarks.films import real_films
+from benchmarks.prepared import silent
+from benchmarks.printed import machine as this_machine
+from benchmarks.printed import markdown
+from manifests import store
+from manifests.rows import AUDITED
+from pipeline.workers import Workers
+from stages import audit, paths
+from stages.auditing.costs import placed
+from stages.columns import ok_rows, tallied
+from stages.contract import Machine
+from stages.films.decode import STANDARD_LUMA
+from stages.films.frame import Frame
 
 FRAME = Frame(height=256, width=300)
 DRAWS = 4000
@@ -117,7 +118,9 @@ class Audited:
 def main() -> None:
     """Audit both sets and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=SHARED)
+    parser.add_argument(
+        "--films", type=Path, default=real_films(), help="where kermany-raw/ and kermany-224/ lie [CXR_REAL_FILMS]"
+    )
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
     options = parser.parse_args()
     print(f"{this_machine()} {options.jobs} workers.\n")

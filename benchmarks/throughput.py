@@ -16,28 +16,17 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-from benchmarks import films, floor  # noqa: E402 - after the path
-from benchmarks.contestants import CONTESTANTS, STAGES, Outcome, Task, ours  # noqa: E402 - as above
-from benchmarks.processes import RunError, finish, stage_command  # noqa: E402 - as above
+from benchmarks import films, floor
+from benchmarks.contestants import CONTESTANTS, STAGES, Outcome, Task, ours
+from benchmarks.printed import PACKAGES, machine, markdown, versions
+from benchmarks.processes import WORK, RunError, finish, stage_command
+from manifests.installed import told_version
 
-PACKAGES = (
-    "cxr-pipeline",
-    "torchvision",
-    "albumentations",
-    "Augmentor",
-    "opencv-python-headless",
-    "pillow",
-    "simplejpeg",
-    "pyarrow",
-    "joblib",
-    "numpy",
-)
 WORKERS = (1, 2)
 CONTEST_HEAD = [
     "contestant",
@@ -92,7 +81,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often every contestant runs [3]")
     parser.add_argument("--sample", type=int, default=600, help="images that slow contestants make [600]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="workers [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-bench", help=WORK)
     parser.add_argument("--only", default="", help=f"some of: {', '.join((*CONTESTANTS, *EXTRA))}")
     parser.add_argument("--json", type=Path, help="file for every single figure")
     parser.add_argument("--contestant", help=argparse.SUPPRESS)  # how a contestant gets a process of its own
@@ -206,26 +195,6 @@ def report(measured: Measured, options: argparse.Namespace) -> str:
     return "\n\n".join(parts)
 
 
-def machine() -> str:
-    """Return the machine in a line."""
-    facts = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = next((line.split(":")[1].strip() for line in facts.splitlines() if line.startswith("model name")), "?")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"Machine: {len(os.sched_getaffinity(0))} cores of {model}, {memory:.0f} GiB, {platform.platform()}."
-
-
-def versions() -> str:
-    """Return what is installed in a line."""
-    return f"Python {platform.python_version()}, " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES) + "."
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def contest_table(measured: Measured, only: Sequence[str], images: int) -> str:
     """Return a row per contestant; ratios are of speeds, so that above 1 is faster."""
     full_s = {name: statistics.median(run.full_s for run in runs) for name, runs in measured.runs.items()}
@@ -291,24 +260,12 @@ def composition_table(composed_us: Mapping[str, float], copies: int) -> str:
     return markdown(rows)
 
 
-def markdown(rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table that also reads well as it is: the first row its head, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_line(row, widths) for row in (rows[0], rule, *rows[1:]))
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-    return f"| {' | '.join(cells)} |"
-
-
 def _plain(measured: Measured, options: argparse.Namespace) -> dict[str, Any]:
     shown = {name: getattr(options, name) for name in ("films", "copies", "rounds", "sample", "jobs")}
     return {
         **shown,
         "machine": machine(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: told_version(name) for name in PACKAGES}},
         "runs": {name: [asdict(run) for run in runs] for name, runs in measured.runs.items()},
         "augment_s": measured.augment_s,
         "composition_us": measured.composed_us,

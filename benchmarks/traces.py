@@ -18,25 +18,25 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy: threads of BLAS wait for cores that others use
 
-import numpy as np  # noqa: E402 - after the path
-from numpy.typing import NDArray  # noqa: E402 - as above
-from PIL import Image  # noqa: E402 - as above
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from benchmarks.prepared import SHARED  # noqa: E402 - as above
-from benchmarks.throughput import machine as this_machine  # noqa: E402 - as above
-from benchmarks.throughput import markdown  # noqa: E402 - as above
-from stages.films import decode, traces  # noqa: E402 - as above
-from stages.films.frame import Frame  # noqa: E402 - as above
-from stages.films.placement import Policy, fit, place  # noqa: E402 - as above
-from stages.films.specimen import SPECIMEN, Aim  # noqa: E402 - as above
-from stages.labels import kermany_name  # noqa: E402 - as above
-from stages.statistics.scores import auc  # noqa: E402 - as above
-from stages.statistics.tells import Tell, cross_told, without  # noqa: E402 - as above
+from benchmarks.films import real_films
+from benchmarks.printed import machine as this_machine
+from benchmarks.printed import markdown
+from stages.films import decode, traces
+from stages.films.frame import Frame
+from stages.films.placement import Policy, fit, place
+from stages.films.specimen import SPECIMEN, Aim
+from stages.labels import kermany_name
+from stages.statistics.scores import auc
+from stages.statistics.tells import Tell, cross_told, without
 
 FRAME = Frame(height=256, width=300)
 QUALITIES = ((95, 75), (95, 85), (75, 60), (95, 94))
@@ -47,13 +47,14 @@ RELABELLINGS = 20
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=SHARED / "kermany-raw")
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every so many films [1]")
-    parser.add_argument("--policy", default="cover")
+    parser.add_argument("--policy", default="cover", choices=get_args(Policy), help="how films fill the frame [cover]")
     options = parser.parse_args()
     paths = sorted(options.films.rglob("*.jpeg"))[:: options.every]
-    names = np.array([found[1] for path in paths if (found := kermany_name(path.name))])
-    _, groups = np.unique(names, return_inverse=True)
+    _, groups = np.unique([str(kermany_name(path.name)) for path in paths], return_inverse=True)
     aim = Aim(FRAME, options.policy)
     qualities = sorted({one for pair in QUALITIES for one in pair})
     kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in (AS_IT_IS, *qualities)}

@@ -21,25 +21,26 @@ from statistics import median
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]  # started as a script, Python sees this folder alone
 
-import numpy as np  # noqa: E402 - after the path
-import torch  # noqa: E402 - as above
-from torch.nn.functional import cross_entropy  # noqa: E402 - as above
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
 
-from benchmarks.prepared import SHARED, prepared, silent, versions  # noqa: E402 - as above
-from benchmarks.processes import finish  # noqa: E402 - as above
-from benchmarks.throughput import machine, markdown  # noqa: E402 - as above
-from pipeline.workers import Workers  # noqa: E402 - as above
-from stages import augment, paths, train  # noqa: E402 - as above
-from stages.augment_params import AugmentParams  # noqa: E402 - as above
-from stages.contract import Machine  # noqa: E402 - as above
-from stages.learning import devices, loop, networks, residence  # noqa: E402 - as above
-from stages.learning.online import OnlineSource  # noqa: E402 - as above
-from stages.learning.plan import Recipe, Sets, Site  # noqa: E402 - as above
-from stages.learning.source import Resident, Source  # noqa: E402 - as above
-from stages.learning.update import optimizer_of  # noqa: E402 - as above
-from stages.stored import StoredImages  # noqa: E402 - as above
-from stages.train_sources import Sources, read_sources  # noqa: E402 - as above
-from stages.training import recipe_of  # noqa: E402 - as above
+from benchmarks.films import real_films
+from benchmarks.prepared import prepared, silent
+from benchmarks.printed import LEARNING, machine, markdown, versions
+from benchmarks.processes import WORK, finish
+from pipeline.workers import Workers
+from stages import augment, paths, train
+from stages.augment_params import AugmentParams
+from stages.contract import Machine
+from stages.learning import devices, loop, networks, residence
+from stages.learning.online import OnlineSource
+from stages.learning.plan import Recipe, Sets, Site
+from stages.learning.source import Resident, Source
+from stages.learning.update import optimizer_of
+from stages.stored import StoredImages
+from stages.train_sources import Sources, read_sources
+from stages.training import recipe_of
 
 BATCH = 35
 SCORED = 70  # films of either set, so that a round's scoring takes no time worth the name
@@ -81,7 +82,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.jobs)
     device = devices.device_for(options.device)
-    print(f"{machine()}\n\n{versions()} Device: {devices.used(device)['device']}.\n")
+    print(f"{machine()}\n\n{versions(LEARNING)} Device: {devices.used(device)['device']}.\n")
     on = Machine(fan_out=Workers(backend="loky", jobs=options.jobs, track=silent), track=silent, raw=options.films)
     root = prepared(options.work, on, "cover", 256, 300)
     augment.run(AugmentParams(), root, on)
@@ -97,12 +98,14 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--films", type=Path, default=SHARED / "kermany-raw")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often every source is timed [5]")
     parser.add_argument("--updates", type=int, default=40, help="of a round [40]")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where the network runs [cpu]")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="threads [one per core]")
-    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-training")
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cxr-pipeline-training", help=WORK)
     return parser.parse_args()
 
 

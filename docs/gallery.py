@@ -18,11 +18,12 @@ from manifests import store
 from manifests.rows import SPLIT
 from stages import paths
 from stages.reporting.evaluation_page import waterfall
+from stages.reporting.sheet import GAP_PX, LINE_PX
 
 PICTURES = Path(__file__).resolve().parent / "pictures"
 MOST_BYTES = 300_000  # of all of them together: a clone should not carry more for the sake of its front page
 COPIES = 5
-HEAD_PX = 46  # of a contact sheet, above its pictures (`stages/reporting/sheet.py`)
+HEAD_PX = 2 * LINE_PX + GAP_PX  # of a contact sheet: what is cut off above its pictures and the gap that they keep
 COLOURS = "background: #fff; --ink: #1b2128; --line: #d5dbe1; font-family: sans-serif"  # a page gives them otherwise
 
 

@@ -24,7 +24,7 @@ def names_besides(kept: pa.ChunkedArray, names: Iterable[str]) -> list[str]:
 
 
 def files_under(folder: Path) -> Iterator[str]:
-    """Yield the POSIX path of every file in a folder and below; links are not followed. None where there is no folder."""
+    """Yield the POSIX path of every file in a folder and below; links are not followed. Nothing where there is none."""
     if folder.is_dir():
         for entry in _under(folder):
             if entry.is_file():

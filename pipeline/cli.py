@@ -6,12 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
+from manifests.installed import told_version
 from pipeline.catalog import COMMANDS, STAGES, TOOLS, Entry
 from pipeline.options import common_options
 from pipeline.usage import Command, refuse_root_within_raw
@@ -65,10 +65,10 @@ class Catalogue(click.Group):
 def _tell_versions(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's
     """Print the version of the tool, and of Python and the libraries that it runs on here, and end."""
     if wanted and not ctx.resilient_parsing:
-        click.echo(f"cxr-pipeline, version {version('cxr-pipeline')}")
+        click.echo(f"cxr-pipeline, version {told_version('cxr-pipeline')}")
         click.echo(f"Python {'.'.join(map(str, sys.version_info[:3]))}")
         for name in LIBRARIES:
-            click.echo(f"{name} {version(name)}")
+            click.echo(f"{name} {told_version(name)}")
         ctx.exit()
 
 
@@ -119,12 +119,15 @@ def _command(entry: Entry) -> click.Command:
 
 def _words(stage: Stage[Any]) -> list[click.Argument]:
     """Return what a command takes without a flag; none given leave params.yaml and the default alone."""
-    names = [stage.arguments] if stage.arguments else []
+    if not stage.arguments:
+        return []
     return [
         click.Argument(
-            [name], nargs=-1, callback=lambda _context, _self, words: words or None, shell_complete=_file_names
+            [stage.arguments],
+            nargs=-1,
+            callback=lambda _context, _self, words: words or None,
+            shell_complete=_file_names,
         )
-        for name in names
     ]
 
 

@@ -1,4 +1,4 @@
-"""Progress on a terminal: what is done, how fast, how long yet. Silent elsewhere."""
+"""What goes to a terminal: bars that tell how far a run is, and texts of strangers that may do nothing to it."""
 
 from __future__ import annotations
 
@@ -55,8 +55,9 @@ def shown(text: str) -> str:
 
 
 def harmless(lines: bytes) -> bytes:
-    """Return lines of text as `shown` shows each: a name that holds a line break makes no line of its own."""
-    return b"".join(shown(line).encode() + b"\n" for line in lines.decode().removesuffix("\n").split("\n"))
+    """Return lines of text, each ended by a line break, as `shown` shows each: its other breaks end no line."""
+    *whole, rest = lines.decode().split("\n")  # not `splitlines`: names hold other breaks
+    return b"".join(shown(line).encode() + b"\n" for line in whole) + shown(rest).encode()
 
 
 @dataclass(frozen=True)

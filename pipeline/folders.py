@@ -38,7 +38,7 @@ class Folder(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the folder's path, or the address as a path."""
-        if isinstance(value, ObjectPath):
+        if isinstance(value, ObjectPath):  # a default of ours
             return value
         if "://" not in str(value):
             if problem := _no_folder(str(value)):

@@ -151,6 +151,13 @@ class Lease:
                 raise FileExistsError(str(self.lock)) from error
             self._tag = self.lock.stat().tag  # as above
 
+    def give_back(self) -> bool:
+        """Delete the lock; False where it is another run's by now, or gone: this run was taken for a killed one."""
+        if not self.lock.is_file() or not self._is_ours(self.lock.read_bytes()):
+            return False
+        self.lock.unlink(missing_ok=True)
+        return True
+
     def keep(self, over: threading.Event, end: Callable[[], None]) -> None:
         """Renew the lock until the run is over; where it is lost, end the run."""
         heard_at = time.monotonic()
@@ -202,12 +209,11 @@ def leased(lease: Lease, tell: Callable[[str], None], end: Callable[[], None] = 
         over.set()
         if keeper.is_alive():
             keeper.join()
-        if lease.lost.is_set():
+        if lease.lost.is_set() or not lease.give_back():  # one that slept and then ended at once has not heard of it
             raise CxrError(
                 f"{lease.lock.parent}: this run was not heard of for {lease.stale_after_s:g} s, and another one took "
                 "its place; run the same command again when that has ended"
             )
-        lease.lock.unlink(missing_ok=True)
 
 
 def _holder(text: bytes, age_s: float, stale_after_s: float) -> str:

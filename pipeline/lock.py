@@ -39,7 +39,9 @@ def locked(root: AnyPath, command: str, tell: Callable[[str], None] = lambda _te
             yield
         return
     root.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8", errors="replace"
+    ) as file:
         if not _lock(file):
             raise CxrError(f"{root}: {_holder(file.read())}; wait for it to end, or stop it")
         _tell(file, {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": _now()})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
+from pipeline.backends import FILM_TIMEOUT_S, Backend
 from pipeline.folders import Folder, LocalFolder
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _worker_options() -> list[click.Option]:
         click.Option(
             ["--film-timeout"],
             type=click.FloatRange(0),
-            default=60.0,
+            default=FILM_TIMEOUT_S,
             show_default=True,
             metavar="SECONDS",
             help="A film that takes longer is set aside as timed_out; 0 for no limit. Not for threading, sequential.",
@@ -86,7 +87,7 @@ def _backend_options() -> list[click.Option]:
         click.Option(
             ["--backend"],
             is_eager=True,  # --scheduler and --address look at it
-            type=click.Choice(["loky", "threading", "sequential", "dask", "ray"]),
+            type=click.Choice(get_args(Backend)),
             default="loky",
             show_default=True,
             help="What runs the workers: processes, threads, none, or a cluster (extras dask, ray; docs/clusters.md).",

@@ -29,11 +29,12 @@ def writes(stage: Stage[Any], params: Any, options: Mapping[str, Any]) -> bool:
 
 def remove_partials(stage: Stage[Any], root: AnyPath) -> None:
     """Remove what killed runs left unfinished where a stage writes; for whoever holds the root's lock."""
-    # a store is asked once: nobody else writes under the root
-    for path in {root / path for path in stage.writes} if isinstance(root, Path) else {root}:
-        store.remove_partials(path)
-    if isinstance(root, Path):
-        remove_probes(root)
+    if not isinstance(root, Path):
+        store.remove_partials(root)  # a store is asked once, for the whole root: nobody else writes there
+        return
+    for path in stage.writes:
+        store.remove_partials(root / path)
+    remove_probes(root)
 
 
 def remove_own_partials(stage: Stage[Any], root: AnyPath) -> None:

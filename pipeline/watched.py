@@ -94,7 +94,7 @@ class Watched:
         try:
             connection.send((work, job))
             while True:
-                if not self._heard(connection, self.film_timeout_s or None if began else None):
+                if not self._heard(connection, (self.film_timeout_s or None) if began else None):
                     self.end()
                     return Died(f"{self.film_timeout_s:g} s", True, *_last_two(began))
                 kind, value = connection.recv()

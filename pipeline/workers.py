@@ -7,16 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from pipeline.backends import local
+from pipeline.backends import FILM_TIMEOUT_S, Backend, local
 from pipeline.backends.handed import HandedOut
 from stages.contract import Retry, Track, one
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-Backend = Literal["loky", "threading", "sequential", "dask", "ray"]
-FILM_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

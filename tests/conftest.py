@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from benchmarks import films
 from manifests.objects import ObjectPath
 from manifests.places import cache_of_run
 from stages.contract import Machine
@@ -58,7 +58,7 @@ def film() -> Gray:
 @pytest.fixture(scope="session")
 def real_films() -> Path:
     """Return the folder of real films, or skip: they are never part of the project."""
-    folder = Path(os.environ.get("CXR_REAL_FILMS", REPOSITORY.parent / "shared" / "data"))
+    folder = films.real_films()
     if not (folder / "kermany-raw").is_dir():
         pytest.skip(f"no real films at {folder}; point CXR_REAL_FILMS at a folder that holds kermany-raw/")
     return folder.resolve()

@@ -171,8 +171,7 @@ class OnCluster(Generic[Job, Result]):
         one_by_one = ThreadPoolExecutor(1)  # beside the others: a film that hangs is waited for twice
         try:
             while self._launch() or self._blamed:
-                under_way: list[Future[Any]] = [*self._flying, *self._blamed]
-                done = wait(under_way, timeout=LOOK_S, return_when=FIRST_COMPLETED).done
+                done = self._wait()
                 for future in done:
                     if future in self._blamed:
                         yield self._blamed.pop(future), future.result()
@@ -188,6 +187,14 @@ class OnCluster(Generic[Job, Result]):
             remote.over = True
             self.cluster.drop(self._flying)
             one_by_one.shutdown(wait=False, cancel_futures=True)
+
+    def _wait(self) -> set[Future[Any]]:
+        """Return what ends next; nothing where nothing does for a while."""
+        under_way: list[Future[Any]] = [*self._flying, *self._blamed]
+        if not under_way:  # no worker, so nothing is handed out: `wait` would not wait for nothing
+            time.sleep(LOOK_S)
+            return set()
+        return wait(under_way, timeout=LOOK_S, return_when=FIRST_COMPLETED).done
 
     def _launch(self) -> bool:
         """Have as many tasks under way as there may be; return whether there are any."""

@@ -56,7 +56,7 @@ class DaskCluster:
         _hush()
         self.local = not scheduler
         self.name = f"the Dask scheduler {scheduler}" if scheduler else "the Dask cluster of this process"
-        self._killed = distributed.KilledWorker
+        self._of_lost = (distributed.KilledWorker, distributed.client.FutureCancelledError)
         self._cluster: Any = None
         self._tasks: dict[Future[bytes], Any] = {}
         if self.local:
@@ -102,7 +102,7 @@ class DaskCluster:
     def lost(self, error: BaseException) -> bool:
         """Tell whether a task failed with its worker."""
         self.look()
-        if isinstance(error, (self._killed, *_cancelled())):
+        if isinstance(error, self._of_lost):
             return True
         if isinstance(error, ImportError) or "deserializ" in str(error):
             raise CxrError(
@@ -155,12 +155,6 @@ def _hand_over(ours: Future[bytes], theirs: Any) -> None:
 def _release(theirs: Any) -> None:
     with suppress(Exception):  # its client may be closed
         theirs.release()
-
-
-def _cancelled() -> tuple[type[BaseException], ...]:
-    from distributed.client import FutureCancelledError  # noqa: PLC0415 - an extra
-
-    return (FutureCancelledError,)
 
 
 def _hush() -> None:

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
+
+from manifests.installed import told_version
 
 PROBE = ".cxr-workers."  # how the name of the file begins that workers look for under the root
 SUFFIX = ".partial"
@@ -85,14 +86,7 @@ def deciding() -> Mapping[str, str]:
     """Return the versions of what decides an image's or a shard's bytes, in this process."""
     from stages.folder import versions  # noqa: PLC0415 - pyarrow: not before it is needed
 
-    return {**{name: _version(name) for name in ("cxr-pipeline", "pyarrow")}, **versions()}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+    return {**{name: told_version(name) for name in ("cxr-pipeline", "pyarrow")}, **versions()}
 
 
 def unmet(terms: Terms) -> str:

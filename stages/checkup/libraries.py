@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from packaging.requirements import Requirement
 
+from manifests.installed import told_version
 from stages.checkup.finding import Finding
 from stages.folder import versions
 
@@ -51,14 +52,6 @@ def is_met(requirement: Requirement) -> bool:
         return requirement.specifier.contains(version(requirement.name), prereleases=True)
     except PackageNotFoundError:
         return False
-
-
-def told_version(name: str) -> str:
-    """Return a package's version, or that it is not there."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def extras() -> Iterator[Finding]:

@@ -23,6 +23,19 @@ PATIENCE_S = 60.0
 SPAWNED = "spawn_main"
 
 
+def processes_of(*sessions: int) -> dict[int, tuple[int, str]]:
+    """Return the parent and the command line of each process of some sessions that runs."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(session) in sessions and state != "Z":
+                found[int(folder.name)] = (int(parent), (folder / "cmdline").read_text().replace("\0", " "))
+        except (OSError, ValueError):  # not a process, or one that has just ended
+            continue
+    return found
+
+
 @dataclass(frozen=True)
 class Cluster:
     """A cluster that runs.
@@ -46,16 +59,7 @@ class Cluster:
 
     def processes(self) -> dict[int, tuple[int, str]]:
         """Return the parent and the command line of each of its processes."""
-        found = {}
-        for folder in Path("/proc").iterdir():
-            try:
-                state, parent, _, session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-                if int(session) in self.sessions and state != "Z":
-                    command = (folder / "cmdline").read_text().replace("\0", " ")
-                    found[int(folder.name)] = (int(parent), command)
-            except (OSError, ValueError):  # not a process, or one that has just ended
-                continue
-        return found
+        return processes_of(*self.sessions)
 
     def workers(self) -> list[int]:
         """Return its processes that are handed jobs: those of nannies, those without, Ray's at work."""

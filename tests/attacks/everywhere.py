@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.throughput import machine, markdown, versions
+from benchmarks.printed import machine, markdown, versions
 from manifests import bounds
 from manifests.objects import ObjectPath
 from manifests.places import AnyPath, cache_of_run

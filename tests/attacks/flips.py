@@ -12,16 +12,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
-from typing import Any
 
 from stages import audit, augment, normalize, paths, phantom, split, verify
 from stages.augment_params import AugmentParams
 from stages.contract import Machine
+from tests.conftest import in_order, silent
 
 FOLDERS = (Path(paths.AUDIT).parent, Path(paths.SPLIT).parent, paths.NORMALIZED, paths.AUGMENTED)
 
@@ -95,17 +94,6 @@ def small_set(root: Path, machine: Machine) -> Path:
     return root
 
 
-def one_by_one(work: Callable[[Any], Any], jobs: Iterable[Any], **_shown: Any) -> list[Any]:
-    """Apply work to each job, here and now."""
-    return [work(job) for job in jobs]
-
-
-@contextmanager
-def unseen(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:  # noqa: ARG001 - the signature of Track
-    """Show no progress."""
-    yield lambda *_done: None
-
-
 def main(arguments: Sequence[str]) -> int:
     """Attack a set and print how many changes were found and mended; return 1 where one was not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -113,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--number", type=int, default=200, help="changes of each kind")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
-    machine = Machine(fan_out=one_by_one, track=unseen, device="cpu")
+    machine = Machine(fan_out=in_order, track=silent, device="cpu")
     wrong = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "set"

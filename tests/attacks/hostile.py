@@ -9,7 +9,6 @@ hang, print a traceback or take memory without bound.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from tempfile import mkdtemp
 
 import pyarrow.parquet as pq
 
+from benchmarks.films import real_films
+from benchmarks.processes import watched
 from manifests import store
 from manifests.rows import AUDITED, SPLIT
 from stages import paths
@@ -31,9 +32,9 @@ from tests.attacks.mutations import mutations
 from tests.attacks.special import plant
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-CORPUS = Path(os.environ.get("CXR_REAL_FILMS", REPOSITORY.parent / "shared" / "data")) / "hostile"
+CORPUS = real_films() / "hostile"
 STAGES = (("audit", "--labels", "folder"), ("split",), ("normalize",), ("augment", "--copies", "2"), ("verify",))
-SECONDS = 1800  # a command that takes longer hangs
+SECONDS = 1800  # a command that takes longer hangs, and is killed
 
 
 @dataclass
@@ -114,44 +115,16 @@ def run(root: Path, *command: str) -> Finished:
             stdout=out,
             stderr=err,
         )
-        peaks: dict[int, int] = {}
-        watcher = threading.Thread(target=_watch, args=(process, peaks), daemon=True)
-        watcher.start()
+        limit = threading.Timer(SECONDS, process.kill)
+        limit.start()
         try:
-            code = process.wait(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = 124
-        watcher.join()
+            peaks = {pid: peak // 2**20 for pid, peak in watched(process).items()}
+        finally:
+            limit.cancel()
         elapsed_s = time.perf_counter() - started
     workers = [peak for worker, peak in peaks.items() if worker != process.pid]
     said, complained = ((root / name).read_text() for name in ("out.txt", "err.txt"))
-    return Finished(code, said, complained, elapsed_s, peaks.get(process.pid, 0), max(workers, default=0))
-
-
-def _watch(process: subprocess.Popen[bytes], peaks: dict[int, int]) -> None:
-    """Note the peak memory of a process and of those below it, in MB, by process, while it runs."""
-    while process.poll() is None:
-        for pid in _below(process.pid):
-            try:
-                status = Path(f"/proc/{pid}/status").read_text()
-            except OSError:
-                continue
-            peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), "0")
-            peaks[pid] = max(peaks.get(pid, 0), int(peak) // 1024)
-        time.sleep(0.02)
-
-
-def _below(pid: int) -> list[int]:
-    """Return a process and all that it started."""
-    found = [pid]
-    for parent in found:
-        for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            try:
-                found += [int(child) for child in children.read_text().split()]
-            except OSError:
-                continue
-    return found
+    return Finished(process.returncode, said, complained, elapsed_s, peaks[process.pid], max(workers, default=0))
 
 
 def attack(root: Path) -> Outcome:

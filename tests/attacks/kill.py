@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tests.attacks.clusters import Cluster, dask_cluster, ray_cluster
+from tests.attacks.clusters import Cluster, dask_cluster, processes_of, ray_cluster
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 OUTPUTS = {
@@ -107,30 +107,17 @@ def prepared(root: Path, *, films: int, copies: int, raw: Path | None = None, jo
     return project
 
 
-def processes(session: int) -> dict[int, str]:
-    """Return the command line of each process of a session that runs."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        try:
-            state, _, _, of_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(of_session) == session and state != "Z":
-                found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
-        except (OSError, ValueError):  # not a process, or one that has just ended
-            continue
-    return found
-
-
 def workers(session: int) -> list[int]:
     """Return the processes of a session that do the work."""
-    return sorted(pid for pid, command in processes(session).items() if WORKER.search(command))
+    return sorted(pid for pid, (_, command) in processes_of(session).items() if WORKER.search(command))
 
 
 def left_over(session: int) -> int:
     """Return how many processes of a session outlive it."""
     deadline = time.monotonic() + PATIENCE_S
-    while processes(session) and time.monotonic() < deadline:
+    while processes_of(session) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return len(processes(session))
+    return len(processes_of(session))
 
 
 @dataclass(frozen=True)
@@ -150,12 +137,12 @@ When = Callable[[subprocess.Popen[str]], bool]
 
 def after(seconds: float) -> When:
     """Return what holds so much time after it is asked first."""
-    first: list[float] = []
+    first: list[float] = []  # none before it is asked
 
     def passed(_process: subprocess.Popen[str]) -> bool:
-        first[1:] = []
-        first.append(time.monotonic())
-        return first[-1] - first[0] >= seconds
+        if not first:
+            first.append(time.monotonic())
+        return time.monotonic() - first[0] >= seconds
 
     return passed
 

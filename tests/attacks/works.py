@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,8 +53,6 @@ def work_on(box: Box, *, notes: Path | None = None) -> list[str]:
             ctypes.string_at(0)
         if film.startswith("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
-        if film.startswith("hang"):
-            time.sleep(600)
         if film.startswith("hold"):
             ctypes.PyDLL(None).sleep(600)  # as a codec that never gives Python a turn
         if film.startswith("once") and notes is not None and not (notes / film).exists():

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import throughput
 from benchmarks.contestants import CONTESTANTS, STAGES
+from benchmarks.printed import markdown
 from pipeline.cli import main
 
 BENCHMARKS = Path(throughput.__file__).parent
@@ -70,7 +71,7 @@ def test_memory_is_shown_for_every_stage_and_drawn(tmp_path: Path) -> None:
 
 
 def test_a_table_reads_well_as_it_is() -> None:
-    lines = throughput.markdown([["call", "us"], ["read", "12.5"], ["warp nearest", "80.0"]]).splitlines()
+    lines = markdown([["call", "us"], ["read", "12.5"], ["warp nearest", "80.0"]]).splitlines()
     assert lines == [
         "| call         |   us |",
         "| ------------ | ---: |",

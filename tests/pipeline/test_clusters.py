@@ -9,8 +9,7 @@ import shutil
 import signal
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline import workers
 from pipeline.backends import cluster as cluster_module
 from pipeline.backends import clusters as opened
 from pipeline.backends import terms
+from pipeline.backends.handed import HandedOut
 from pipeline.cli import main
 from pipeline.workers import Workers
 from stages.contract import CxrError, Made, StageError
@@ -32,14 +32,18 @@ from stages.predict import FilmJob, prepare
 from tests.attacks import clusters, kill
 from tests.attacks.clusters import Cluster
 from tests.attacks.works import BOXES, boxes_of_four, fail_at_three, opencv_threads, square, work_on
+from tests.conftest import silent
 
 FILMS = 30
 COPIES = 100  # a shard holds nine films
 
 
-@contextmanager
-def _silent(_total: int, *, unit: str) -> Iterator[Callable[..., None]]:  # noqa: ARG001 - the signature of Track
-    yield lambda *_done: None
+def nothing_serves(cluster: Cluster) -> bool:
+    """Tell whether the processes that workers have started for films are gone, soon."""
+    deadline = time.monotonic() + 10
+    while cluster.serving() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not cluster.serving()
 
 
 @pytest.fixture
@@ -48,15 +52,12 @@ def on(cluster: Cluster) -> Iterator[Workers]:
     yield Workers(
         backend=cluster.backend,  # type: ignore[arg-type]  # one of them
         jobs=0,
-        track=_silent,
+        track=silent,
         scheduler=cluster.address if cluster.backend == "dask" else "",
         address=cluster.address if cluster.backend == "ray" else "",
     )
     workers.dismiss()
-    deadline = time.monotonic() + 10
-    while cluster.serving() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not cluster.serving()
+    assert nothing_serves(cluster)
 
 
 class Load:
@@ -143,7 +144,7 @@ def test_a_worker_that_is_killed_is_survived(on: Workers, cluster: Cluster) -> N
         if number == 60:
             os.kill(cluster.workers()[-1], signal.SIGKILL)  # of Dask's, the one with a nanny
     assert results == list(range(300))
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 20  # the next tests want the one that the nanny starts
     while cluster.backend == "dask" and len(cluster.workers()) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
 
@@ -245,13 +246,7 @@ def test_a_stopped_run_ends_in_one_line_and_its_jobs_with_it(own: kill.Project, 
     assert line.startswith(f"Error: augment: stopped by {number.name} ")
     assert (stop.files, stop.processes) == (0, 0)
     assert own.cluster is not None
-    deadline = time.monotonic() + 10
-    while own.cluster.serving() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not own.cluster.serving()
-    shards = len(list((own.root / "data/augmented/shards").iterdir()))
-    time.sleep(1)
-    assert len(list((own.root / "data/augmented/shards").iterdir())) == shards
+    assert nothing_serves(own.cluster)  # and so nothing writes
 
 
 @pytest.mark.parametrize("cluster", ["dask"], indirect=True)
@@ -278,13 +273,40 @@ def test_a_cluster_without_any_worker_is_waited_for_and_then_given_up(
 ) -> None:
     monkeypatch.setattr(cluster_module, "PATIENCE_S", 2.0)
     with clusters.dask_cluster(tmp_path, workers=("--no-nanny",)) as dying:
-        on = Workers(backend="dask", jobs=0, track=_silent, scheduler=dying.address)
+        on = Workers(backend="dask", jobs=0, track=silent, scheduler=dying.address)
         results = on(after_a_while, range(2000))
         assert next(iter(results)) == 0
         os.kill(dying.workers()[0], signal.SIGKILL)
         with pytest.raises(CxrError, match=r"the Dask scheduler tcp://.* has had no worker for 2 s; start some"):
             list(results)
         workers.dismiss()
+
+
+class Deserted:
+    """A cluster whose workers are all gone: what is looked at is counted."""
+
+    name, local, looks = "the deserted cluster", False, 0
+
+    def slots(self) -> int:
+        return 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def drop(self, tasks: Collection[Any]) -> None:
+        assert not tasks
+
+
+def test_a_cluster_without_any_worker_is_looked_at_now_and_then_and_not_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cluster_module, "LOOK_S", 0.1)
+    monkeypatch.setattr(cluster_module, "PATIENCE_S", 0.5)
+    deserted: Any = Deserted()
+    run: Any = cluster_module.OnCluster(deserted, terms.Terms("", "", (), {}, 0), square, HandedOut([1]), None, jobs=0)
+    with pytest.raises(CxrError, match=r"the deserted cluster has had no worker for 0\.5 s"):
+        list(run())
+    assert 1 <= deserted.looks <= 6  # once after each wait, however slow the machine
 
 
 @pytest.mark.parametrize(

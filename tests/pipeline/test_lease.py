@@ -106,6 +106,16 @@ def test_a_run_whose_lock_was_taken_over_ends_and_leaves_the_other_one_its_lock(
     assert json.loads((s3 / LOCK).read_bytes())["command"] == "heir"
 
 
+def test_a_run_that_ends_before_it_hears_that_it_lost_its_lock_leaves_it_to_the_other_one(s3: ObjectPath) -> None:
+    """As one whose machine slept, woke and was done before it was time to renew."""
+    with (
+        pytest.raises(CxrError, match="another one took its place"),
+        leased(Lease(s3 / LOCK, "asleep", renewed_every_s=600), silent),
+    ):
+        Lease(s3 / LOCK, "heir", clock=later(95)).take()
+    assert json.loads((s3 / LOCK).read_bytes())["command"] == "heir"
+
+
 def _taken_over(root: ObjectPath, ended: threading.Event) -> None:
     Lease(root / LOCK, "heir", clock=later(95)).take()
     assert ended.wait(20)
@@ -114,16 +124,19 @@ def _taken_over(root: ObjectPath, ended: threading.Event) -> None:
 def test_an_answer_that_was_lost_is_no_other_run(counted: tuple[ObjectPath, Gateway]) -> None:
     """A request that is made again after its answer was lost finds what it did itself the first time."""
     root, gateway = counted
-    once = ["PUT", "PUT"]
+    lost: list[str] = []
 
-    def lose(_number: int, method: str, _path: str) -> str:
-        return "cut after" if once and method == once[0] and once.pop(0) else ""
+    def lose(_number: int, method: str, path: str) -> bool:
+        if method != "PUT" or len(lost) == 2:
+            return False
+        lost.append(path)
+        return True
 
-    gateway.loses = lambda number, method, path: bool(lose(number, method, path))
+    gateway.loses = lose
     lease = Lease(root / LOCK, "x")
     lease.take()
     lease.renew()
-    assert not once
+    assert len(lost) == 2
     assert json.loads((root / LOCK).read_bytes())["renewals"] == 1
 
 

@@ -34,6 +34,13 @@ def test_what_a_killed_run_wrote_into_the_lock_holds_nobody_up(tmp_path: Path) -
         pass
 
 
+def test_a_lock_that_holds_no_text_refuses_as_well(tmp_path: Path) -> None:
+    with locked(tmp_path, "cxr-pipeline augment"):
+        (tmp_path / LOCK).write_bytes(b"\xff\xfe")
+        with pytest.raises(CxrError, match="in use by another run"), locked(tmp_path, "cxr-pipeline normalize"):
+            pass
+
+
 def test_a_holder_that_has_not_yet_said_its_name_refuses_as_well(tmp_path: Path) -> None:
     with locked(tmp_path, "cxr-pipeline augment"):
         (tmp_path / LOCK).write_text("")

