@@ -11,7 +11,7 @@ from typing import IO
 
 from manifests.source import MAX_FILE_BYTES
 from stages.contract import StageError
-from stages.fetching.members import MOST_MEMBERS, MOST_TIMES_LARGER, SPARE_BYTES, Member, Source, opened
+from stages.fetching.members import MOST_TIMES_LARGER, SPARE_BYTES, Member, Source, opened
 from stages.fetching.placing import Placed, placed
 
 BLOCK = 2**20
@@ -83,8 +83,6 @@ def _refuse_what_harms(members: Sequence[Member], archive: Path) -> None:
     Raises:
         StageError: naming the first.
     """
-    if len(members) > MOST_MEMBERS:
-        raise StageError(f"{archive}: holds {len(members):,} entries; expected {MOST_MEMBERS:,} at most")
     for member in members:
         parts = member.name.removesuffix("/").split("/")
         if "\\" in member.name or "\0" in member.name or any(part in ("", "..") for part in parts):

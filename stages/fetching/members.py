@@ -56,8 +56,10 @@ def opened(archive: Path) -> Iterator[tuple[list[Member], Source]]:
     Raises:
         StageError: where it is none, is damaged or encrypted, or is a bomb; while it is used as well.
     """
-    with _damage_named(archive), _opened(archive) as found:
-        yield found
+    with _damage_named(archive), _opened(archive) as (members, source):
+        if len(members) > MOST_MEMBERS:
+            raise StageError(f"{archive}: holds {len(members):,} entries; expected {MOST_MEMBERS:,} at most")
+        yield members, source
 
 
 @contextmanager

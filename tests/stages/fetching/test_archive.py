@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.contract import StageError
-from stages.fetching import archive
+from stages.fetching import archive, members
 from stages.fetching.archive import unpack
 
 FILMS = {"train/NORMAL/a.jpeg": b"a" * 100, "test/PNEUMONIA/b.png": b"b" * 50}
@@ -157,7 +157,7 @@ def test_a_film_larger_than_any_that_is_read_is_refused(tmp_path: Path, monkeypa
 
 
 def test_more_entries_than_films_could_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "MOST_MEMBERS", 3)
+    monkeypatch.setattr(members, "MOST_MEMBERS", 3)
     with pytest.raises(StageError, match="holds 4 entries; expected 3 at most"):
         unpacked(zipped({f"{number}.jpeg": b"x" for number in range(4)}), tmp_path)
     with pytest.raises(StageError, match="hold more than 3 entries"):
