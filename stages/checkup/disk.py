@@ -113,8 +113,10 @@ def _store(root: ObjectPath) -> Finding:
     started = time.perf_counter()
     try:
         probe.write_bytes(b"x")
-        found = probe.read_bytes()
-        probe.unlink(missing_ok=True)
+        try:
+            found = probe.read_bytes()
+        finally:
+            probe.unlink(missing_ok=True)
     except (OSError, StoreError) as error:
         return Finding("store", f"{root}: {error}", "wrong", "see docs/object-stores.md")
     took_s = time.perf_counter() - started

@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from PIL import Image, features
 
+from manifests.objects import ObjectPath
 from stages import doctor
 from stages.checkup import codecs, disk, libraries, machine
 from stages.checkup.finding import Finding
@@ -169,3 +170,16 @@ def test_a_file_system_without_locks_is_wrong(tmp_path: Path, monkeypatch: pytes
     assert (finding.verdict, finding.found) == ("wrong", "not kept here (ENOLCK)")
     monkeypatch.setattr(fcntl, "flock", lambda _file, _how: None)
     assert parts(list(disk.disk(tmp_path)))["locks"].found == "two processes get one lock"
+
+
+def test_an_object_that_does_not_come_back_is_wrong_and_not_left_behind(
+    s3: ObjectPath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_path: ObjectPath) -> bytes:
+        raise OSError("no such range")
+
+    monkeypatch.setattr(ObjectPath, "read_bytes", unreadable)
+    finding = parts(list(disk.disk(s3)))["store"]
+    assert finding.verdict == "wrong"
+    assert "no such range" in finding.found
+    assert list(s3.under()) == []
