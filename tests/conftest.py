@@ -21,9 +21,11 @@ from tests import stores
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# no test is timed: the machine may have other work
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# The same examples on every machine and whichever tests run, and no clock: the machine may have other work.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 def in_order(work: Callable[[Any], Any], jobs: Iterable[Any], **_shown: Any) -> list[Any]:

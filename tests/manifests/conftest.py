@@ -11,16 +11,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from manifests.columns import Schema
 from manifests.fields import Column, Spread
 from manifests.rows import SHA256, NormalizedRow
-
-# the same examples on every machine, and no clock: the cores are shared
-settings.register_profile("steady", deadline=None, derandomize=True, database=None)
-settings.load_profile("steady")
 
 HEX = st.text("0123456789abcdef", min_size=64, max_size=64)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

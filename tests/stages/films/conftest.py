@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 
 from stages.films.frame import Frame
-
-# the same examples on every machine, and no clock: the cores are shared
-settings.register_profile("steady", deadline=None, derandomize=True, database=None)
-settings.load_profile("steady")
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
