@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,7 +27,9 @@ AnyPath: TypeAlias = Path | ObjectPath
 CACHE = "CXR_CACHE"  # the variable that names the folder of copies; unset, they go with the run
 CACHE_GB = "CXR_CACHE_GB"  # and how many gigabytes of them are kept; unset, half of what the disk has free
 OF_A_RUN = "cxr-pipeline-cache-"
-LEFT_BEHIND = re.compile(rf"(?:{OF_A_RUN}|\.scratch-|\.ahead\.)(\d+)[-.].*")  # folders that name their process
+HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]  # a process's number is its own on one host alone
+# folders that name their host and process
+LEFT_BEHIND = re.compile(rf"(?:{OF_A_RUN}|\.scratch-|\.ahead\.)(?P<host>[0-9a-f]{{8}})[-.](?P<process>\d+)[-.].*")
 GRACE_S = 600.0  # a copy that was asked for since then is not removed: whoever asked may not have opened it yet
 
 _pinned: ContextVar[tuple[AnyPath, Path] | None] = ContextVar("pinned", default=None)
@@ -149,7 +152,7 @@ def put_when_done(path: ObjectPath) -> Iterator[Path]:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """Yield an empty folder on this machine, beside the copies; it is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix=f".scratch-{os.getpid()}-", dir=cache_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix=f".scratch-{HOST}-{os.getpid()}-", dir=cache_folder()) as folder:
         yield Path(folder)
 
 
@@ -169,7 +172,7 @@ def _own_folder() -> str:
     """Return this process's own folder of copies, which goes with the process: nobody made one for the run."""
     import atexit  # noqa: PLC0415 - for workers on other hosts alone
 
-    folder = tempfile.mkdtemp(prefix=f"{OF_A_RUN}{os.getpid()}-")
+    folder = tempfile.mkdtemp(prefix=f"{OF_A_RUN}{HOST}-{os.getpid()}-")
     atexit.register(rmtree, folder, ignore_errors=True)
     os.environ[CACHE] = folder
     return folder
@@ -183,7 +186,7 @@ def cache_of_run() -> Iterator[None]:
         _remove_left_behind(cache_folder())
         yield
         return
-    with tempfile.TemporaryDirectory(prefix=f"{OF_A_RUN}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{OF_A_RUN}{HOST}-{os.getpid()}-", ignore_cleanup_errors=True) as folder:
         os.environ[CACHE] = folder
         try:
             yield
@@ -192,10 +195,13 @@ def cache_of_run() -> Iterator[None]:
 
 
 def _remove_left_behind(under: Path) -> None:
-    """Delete what runs of this machine that were killed left in a folder: copies of films."""
+    """Delete what runs of this host that were killed left in a folder: copies of films.
+
+    Other hosts' and containers' are left alone: whether their processes live cannot be told here.
+    """
     for folder in under.iterdir():
         found = LEFT_BEHIND.fullmatch(folder.name)
-        if found is not None and not _lives(int(found[1])):
+        if found is not None and found["host"] == HOST and not _lives(int(found["process"])):
             rmtree(folder, ignore_errors=True)
 
 

@@ -15,6 +15,7 @@ from shutil import rmtree
 import numpy as np
 from PIL import Image
 
+from manifests.places import HOST
 from stages.films.frame import Frame, Gray
 from stages.films.placement import Placement, Policy, fit, place
 
@@ -85,7 +86,7 @@ def kept_ahead(folder: Path, frame: Frame, policy: Policy) -> Iterator[Ahead]:
 
     Normalize removes the films as soon as it has published its own: no row claims them.
     """
-    own = folder / f".ahead.{os.getpid()}.partial"  # a name that `store.remove_partials` knows
+    own = folder / f".ahead.{HOST}.{os.getpid()}.partial"  # a name that `remove_partials` and `cache_of_run` know
     own.mkdir(parents=True, exist_ok=True)
     try:
         yield Ahead(own, frame, policy)

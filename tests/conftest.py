@@ -19,9 +19,7 @@ from stages.contract import Machine
 from stages.films.frame import Gray
 from tests import stores
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-
-# the same examples on every machine and whichever files are run, and no clock: the machine may have other work
+# The same examples on every machine and whichever tests run, and no clock: the machine may have other work.
 settings.register_profile(
     "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -6,9 +6,10 @@ It is read as decoders read it, skipping what they skip: a promise that only a r
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from typing import NamedTuple
 
-from stages.films.parts import JPEG, JPEG_FRAMES, jpeg_segments
+from stages.films.parts import JPEG, JPEG_FRAMES, MOST_PARTS, jpeg_segments
 
 JPEG_2000 = b"\xff\x4f\xff\x51"
 BOXES = b"\x00\x00\x00\x0cjP  "  # JPEG 2000 in a file of its own
@@ -24,7 +25,7 @@ class Promise(NamedTuple):
 
 
 def promise_of(frame: bytes) -> Promise | None:
-    """Return the size of a JPEG, JPEG-LS or JPEG 2000, or None where it is none or does not say."""
+    """Return the size of a JPEG, JPEG-LS or JPEG 2000, or None where it is none or does not say among MOST_PARTS."""
     if frame.startswith(JPEG):
         return _of_jpeg(frame)
     start = _codestream(frame) if frame.startswith(BOXES) else 0
@@ -32,7 +33,8 @@ def promise_of(frame: bytes) -> Promise | None:
 
 
 def _of_jpeg(frame: bytes) -> Promise | None:
-    place = next((place for place in jpeg_segments(frame) if frame[place + 1] in FRAMES), None)
+    segments = islice(jpeg_segments(frame), MOST_PARTS)
+    place = next((place for place in segments if frame[place + 1] in FRAMES), None)
     if place is None or len(frame) < place + 10:
         return None
     height, width, components = struct.unpack_from(">HHB", frame, place + 5)
@@ -42,7 +44,9 @@ def _of_jpeg(frame: bytes) -> Promise | None:
 def _codestream(frame: bytes) -> int | None:
     """Return where the first codestream among the boxes of a JPEG 2000 begins (ITU-T T.800, I.4), if there is one."""
     place = 0
-    while place + 16 <= len(frame):
+    for _ in range(MOST_PARTS):
+        if place + 16 > len(frame):
+            return None
         length, kind, longer = struct.unpack_from(">I4sQ", frame, place)
         if kind == b"jp2c":
             return place + (16 if length == 1 else 8)

@@ -228,14 +228,17 @@ def test_copies_of_films_go_with_the_run_and_those_of_a_killed_run_with_the_next
 ) -> None:
     monkeypatch.delenv(places.CACHE, raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead, alive = tmp_path / f"{places.OF_A_RUN}999999999-x", tmp_path / f"{places.OF_A_RUN}{os.getpid()}-y"
-    for folder in (dead, alive):
+    here = f"{places.OF_A_RUN}{places.HOST}-"
+    dead, alive = tmp_path / f"{here}999999999-x", tmp_path / f"{here}{os.getpid()}-y"
+    elsewhere = tmp_path / f"{places.OF_A_RUN}01234567-999999999-z"  # a container that shares the folder
+    for folder in (dead, alive, elsewhere):
         folder.mkdir()
     with places.cache_of_run():
         inside = places.cache_folder()
         assert inside.is_dir()
         assert inside.stat().st_mode & 0o077 == 0
     assert (dead.exists(), alive.exists(), inside.exists()) == (False, True, False)
+    assert elsewhere.exists()
     assert places.CACHE not in os.environ
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.rows import AUDITED, AuditedRow
@@ -39,7 +39,6 @@ def rows_of(audited: Audited, films: list[tuple[int, int, float, str, str | None
     ]
 
 
-@settings(deadline=None)
 @given(FILMS)
 def test_each_end_is_the_film_that_is_most_so(
     audited: Audited, films: list[tuple[int, int, float, str, str | None]]
@@ -55,7 +54,6 @@ def test_each_end_is_the_film_that_is_most_so(
         assert bits[ends["least compressed"]["path"]] == max(bits.values())
 
 
-@settings(deadline=None)
 @given(FILMS)
 def test_histograms_hold_every_film_once(
     audited: Audited, films: list[tuple[int, int, float, str, str | None]]

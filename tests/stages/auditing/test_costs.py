@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.rows import AUDITED, AuditedRow
@@ -36,7 +36,6 @@ def films(audited: Audited, label: str, aspects: list[float], split: str = "trai
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(8, 3000), st.integers(8, 3000)), min_size=1, max_size=8))
 def test_costs_are_the_means_of_what_each_film_costs_alone(audited: Audited, sizes: list[tuple[int, int]]) -> None:
     rows = [audited(f"{at}.png", width=width, height=height) for at, (width, height) in enumerate(sizes)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from manifests.rows import AUDITED, AuditedRow
@@ -28,7 +28,6 @@ def films(audited: Audited, of: Sequence[tuple[str, str | None]]) -> list[Audite
 SPLITS = st.sampled_from(["train", "val", "test", None])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), SPLITS), max_size=40))
 def test_patients_are_counted_by_their_films_and_those_that_cross_are_all_found(
     audited: Audited, of: list[tuple[str, str | None]]

@@ -510,6 +510,16 @@ def test_a_promise_behind_what_a_decoder_skips_is_not_believed() -> None:
     assert streams.promise_of(boxed[: boxed.index(b"jp2c")]) is None
 
 
+def test_a_promise_behind_very_many_parts_is_not_looked_for() -> None:
+    """Three hundred megabytes of FF, or of empty boxes, would take minutes."""
+    frame = bytes(ENCODERS[uid.JPEGLosslessSV1](np.zeros((64, 64), np.uint16)))
+    boxed = bytes(imagecodecs.jpeg2k_encode(np.zeros((64, 64), np.uint16), codecformat="jp2"))
+    place = boxed.index(b"jp2h") - 4
+    for number, found in ((1000, (64, 64, 1)), (parts.MOST_PARTS + 1, None)):
+        assert streams.promise_of(frame[:2] + b"\xff" * number + frame[2:]) == found
+        assert streams.promise_of(boxed[:place] + b"\0\0\0\x08free" * number + boxed[place:]) == found
+
+
 @pytest.mark.real
 def test_a_real_monochrome1_film_has_bright_bones(real_films: Path) -> None:
     """The spine is brighter than the lungs beside it, in both codings of one film."""

@@ -43,7 +43,7 @@ def seen(image: Image.Image, *, frame: Frame = FRAME, policy: Policy = "cover") 
     return dict(zip(NAMES, traces(fit(image, placement), placement).tolist(), strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(8, 120),
     st.integers(8, 120),

@@ -138,7 +138,7 @@ def phantoms(seed: int) -> tuple[list[Image.Image], list[str]]:
     return [Image.fromarray(draw_phantom(one, seed=seed)) for one in planned], [one.likeness.group for one in planned]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.sampled_from([1, 2, 3]), st.integers(0, 39), st.integers(50, 95), st.booleans())
 def test_a_phantom_and_its_changed_self_are_found_among_phantoms_and_nothing_else(
     seed: int,
@@ -158,7 +158,7 @@ def test_a_phantom_and_its_changed_self_are_found_among_phantoms_and_nothing_els
 # --- what does not matter --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.permutations(range(24)))
 def test_the_order_of_the_films_does_not_matter(order: list[int]) -> None:
     levels = ORDERED

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -21,7 +21,6 @@ from stages.statistics.gap import (
 )
 from stages.statistics.gap_summary import Judged, judged, summarize_gap
 
-UNTIMED = settings(deadline=None)  # a busy machine is no fault of the code
 CLASSES = ("normal", "bacterial", "viral")
 SETS = ("augmented", "train", "leak_probe", "val", "test")
 SHIFTED = {"train": 0, "augmented": 0, "leak_probe": 1, "val": 2, "test": 3, "test_refitted": 3}  # set by split
@@ -67,7 +66,6 @@ any_films = st.fixed_dictionaries(
 )
 
 
-@UNTIMED
 @given(any_films)
 @example(WHOLE)
 @example({"augmented": [(0, 0, 0)], "train": [(0, 0, 1)], "val": [(0, 0, 0)], "test": [(0, 0, 2), (1, 1, 1)]})
@@ -108,7 +106,6 @@ def assert_adds_up(gap: Mapping[str, Any]) -> None:
     assert named == [name for name in PARTS if name in named]
 
 
-@UNTIMED
 @given(any_films)
 @example(WHOLE)
 def test_the_parts_sum_to_the_total_in_every_draw_in_either_order(films: Films) -> None:
@@ -126,7 +123,6 @@ def test_the_parts_sum_to_the_total_in_every_draw_in_either_order(films: Films) 
         assert np.abs((drawn.recall.sum(axis=-2) - ends)[:, kept]).max(initial=0) < 1e-9
 
 
-@UNTIMED
 @given(
     st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=6, max_size=6),
     st.lists(st.lists(st.integers(0, 50), min_size=4, max_size=4), min_size=2, max_size=2),

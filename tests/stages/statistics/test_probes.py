@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -9,7 +9,6 @@ from stages.statistics.scores import auc
 from tests.stages.statistics.made import noise, person
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 5), st.integers(0, 99))
 def test_the_nearest_film_is_the_one_at_the_least_distance(known: int, films: int, width: int, key: int) -> None:
     learned, asked = noise(known, width, key=key), noise(films, width, key=key + 100)

@@ -2,7 +2,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.statistics.ridge import PENALTIES, cross_validate, fit_path, fit_ridge, indicators, patient_folds
@@ -53,7 +53,6 @@ def test_the_weights_are_the_minimum_of_what_the_module_says_it_minimises(films:
     assert np.allclose(ridge.scores(features).sum(axis=1), 1)
 
 
-@settings(deadline=None)
 @given(st.integers(2, 30), st.integers(1, 30), st.integers(0, 99))
 def test_a_feature_in_other_units_changes_no_score(films: int, width: int, key: int) -> None:
     features, labels = noise(films, width, key=key), np.arange(films) % CLASSES

@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stages.statistics.thresholds import fit_bias, in_second_half, refitted
 
-UNTIMED = settings(deadline=None)  # a busy machine is no fault of the code
 EVEN = np.array([0.4, 0.35, 0.25])
 
 
@@ -34,7 +33,6 @@ def test_a_bias_that_was_planted_is_found_on_the_other_half_of_the_patients() ->
     assert won == pytest.approx(accuracy(right, truth, np.zeros(3)), abs=0.02)
 
 
-@UNTIMED
 @given(st.integers(1, 40), st.integers(0, 1000), st.lists(st.integers(0, 2), min_size=40, max_size=40))
 def test_the_search_never_ends_below_where_it_began_and_finds_the_same_again(
     films: int, key: int, labels: list[int]
@@ -47,7 +45,6 @@ def test_the_search_never_ends_below_where_it_began_and_finds_the_same_again(
     assert np.isfinite(bias).all()
 
 
-@UNTIMED
 @given(st.integers(2, 25), st.integers(0, 1000))
 def test_no_bias_of_a_single_class_is_better_than_the_one_found(films: int, key: int) -> None:
     logs, labels = judged(films, key=key)
@@ -81,7 +78,6 @@ def test_the_bias_is_fitted_to_the_shares_that_it_is_told() -> None:
     assert rare[0] - rare[1:].mean() < 0 < frequent[0] - frequent[1:].mean()
 
 
-@UNTIMED
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(0, 9))
 def test_halves_keep_patients_whole_and_split_each_class_evenly(patients: list[int], seed: int) -> None:
     groups = [f"p{patient}" for patient in patients]
