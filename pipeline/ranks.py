@@ -16,11 +16,13 @@ class Processes:
         rank: its number, from 0.
         count: how many there are.
         local_rank: its number among those of this machine.
+        local_count: how many of them are on this machine, and share its memory.
     """
 
     rank: int = 0
     count: int = 1
     local_rank: int = 0
+    local_count: int = 1
 
 
 def ranks() -> Processes:
@@ -28,4 +30,5 @@ def ranks() -> Processes:
     if not all(os.environ.get(name) for name in TOLD):
         return Processes()
     rank, count, local_rank = (int(os.environ[name]) for name in TOLD[:3])
-    return Processes(rank, count, local_rank)
+    local_count = int(os.environ.get("LOCAL_WORLD_SIZE") or 1)  # whoever sets the others by hand may leave it out
+    return Processes(rank, count, local_rank, local_count)

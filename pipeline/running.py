@@ -152,4 +152,5 @@ def _training(stage: Stage[Any], options: Mapping[str, Any]) -> Training:
         rank=of_run.rank,
         ranks=of_run.count,
         local_rank=of_run.local_rank,
+        local_ranks=of_run.local_count,
     )

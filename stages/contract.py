@@ -179,6 +179,7 @@ class Training:
         rank: this process among all that train together, from 0: the first one writes and speaks.
         ranks: how many there are.
         local_rank: this process among those of its machine, from 0.
+        local_ranks: how many of them are on its machine, and share its memory.
     """
 
     residence: str = "auto"
@@ -189,6 +190,7 @@ class Training:
     rank: int = 0
     ranks: int = 1
     local_rank: int = 0
+    local_ranks: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

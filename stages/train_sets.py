@@ -55,7 +55,7 @@ class Placed:
         augmented = sources.augmented
         stored = [images for images in (augmented, sources.train, sources.val) if images is not None]
         needed = sum(map(len, stored)) * sources.frame.pixels
-        where = residence.choose(machine.training.residence, needed, device)
+        where = residence.choose(machine.training.residence, needed, device, sharing=machine.training.local_ranks)
 
         def place(images: StoredImages, window: int = FILMS_READ_AHEAD) -> Any:
             return residence.placed(images, sources.frame, where, device, window=window, track=machine.track)

@@ -18,13 +18,20 @@ Residence = Literal["device", "host", "stream"]
 ROOM = 0.5  # share of the free memory that the sets may fill; the network and its batch need the rest
 
 
-def choose(asked: str, needed: int, device: torch.device) -> Residence:
+def choose(asked: str, needed: int, device: torch.device, *, sharing: int = 1) -> Residence:
     """Return where sets of so many bytes lie: the first of device, host and disk that has room.
+
+    Args:
+        asked: a residence, or `auto`.
+        needed: bytes.
+        device: computes; each process has one of its own, unless it is the CPU.
+        sharing: processes of this host, each of which holds the sets.
 
     Raises:
         StageError: where they are asked into memory that has no room for them.
     """
-    room = {"device": free_on(device).free, "host": free_on(torch.device("cpu")).free}
+    host = free_on(torch.device("cpu")).free // sharing
+    room = {"device": host if device.type == "cpu" else free_on(device).free, "host": host}
     if asked in room and needed > room[asked]:
         raise StageError(
             f"residence {asked}: the images need {needed / 1e9:.1f} GB as grey levels, and {room[asked] / 1e9:.1f} GB "

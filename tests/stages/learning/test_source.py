@@ -130,6 +130,15 @@ def test_the_residence_follows_from_the_memory_at_hand(
     assert choose(asked, 100, CPU) == expected
 
 
+def test_processes_of_one_host_share_its_memory_and_each_has_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(residence, "free_on", lambda _device: Room(1000, "a machine"))
+
+    assert [choose("auto", 200, CPU, sharing=processes) for processes in (1, 2, 3)] == ["device", "device", "stream"]
+    assert choose("auto", 200, torch.device("cuda"), sharing=8) == "device"
+    with pytest.raises(StageError, match="residence host"):
+        choose("host", 200, torch.device("cuda"), sharing=8)
+
+
 def test_a_device_with_no_room_leaves_the_images_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(residence, "free_on", lambda device: Room({"cuda": 10, "cpu": 1000}[device.type], "a machine"))
 
