@@ -152,7 +152,7 @@ def read_raw(raw: AnyPath, film: SplitRow) -> bytes:
         data = source.read(raw / film.path)
     except source.SourceError as error:
         if error.status == "missing":
-            moved = f"point --raw at where the films lie now, or run the audit again without {film.path}"
+            moved = "point --raw at where the films lie now, or run the audit again"
             raise StageError(f"{raw / film.path}: not there, though the audit saw it; {moved}") from error
         raise StageError(f"{raw / film.path}: cannot be read ({error}); run the audit again") from error
     found = hashlib.sha256(data).hexdigest()
