@@ -262,7 +262,7 @@ def run(params: ShowParams, root: Root, machine: Machine) -> Report:
         sheet.Cell(jpeg, caption(row, names, is_shown=jpeg is not None)) for row, jpeg in zip(rows, made, strict=True)
     ]
     title = _title(params)
-    note = f"{min(len(found), params.limit):,} of the {len(found):,} rows found, of {len(table):,}."
+    note = f"{min(len(found), params.limit):,} of {len(found):,} rows found; the manifest has {len(table):,}"
     out = joined(root, params.out)
     if out.suffix.lower() == ".html":
         data = sheet.page(cells, title=title, note=note).encode()

@@ -65,9 +65,14 @@ def waterfall_plot(
             axes.plot([end.value], [row], color=INK, marker="o", markersize=6.5)
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=axis)
         _name_rows(axes, rows, [ends[0], *lost, ends[1]], beside=width_in > NARROW_IN)
-        axes.xaxis.set_major_formatter(lambda share, _place: f"{100 * share:.3g}")
+        axes.xaxis.set_major_formatter(lambda share, _place: _percent_up_to_100(share))
         axes.grid(axis="x")
         return as_svg(figure, alt)
+
+
+def _percent_up_to_100(share: float) -> str:
+    """Return a tick's label; beyond 100 %, where a part's interval may reach, none: no accuracy is there."""
+    return f"{100 * share:.3g}" if share < 1.001 else ""
 
 
 def _name_rows(axes: Axes, names: Sequence[str], numbers: Sequence[str], *, beside: bool) -> None:

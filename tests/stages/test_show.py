@@ -58,7 +58,7 @@ def test_the_worst_padded_come_first(made: Path, machine: Machine) -> None:
     rows = sorted(table.to_pylist(), key=lambda row: (-row["padded"], row["path"]))
     assert captions_of(html) == [row["path"] for row in rows[:5]]
     assert len(NUMBER.findall(html)) == report.done == 5
-    assert f"5 of the {len(rows)} rows found, of {len(rows)}" in html
+    assert f"5 of {len(rows)} rows found; the manifest has {len(rows)}" in html
 
 
 def test_all_copies_of_one_film_are_one_sheet(made: Path, machine: Machine) -> None:
@@ -168,7 +168,7 @@ def test_names_of_films_do_nothing_to_the_page(made: Path, machine: Machine, fil
 
 def test_a_sheet_without_a_row_says_so(made: Path, machine: Machine) -> None:
     report = show.run(ShowParams(where="padded > 2"), made, machine)
-    assert (report.done, report.lines[1].split(",")[0]) == (0, "0 of the 0 rows found")
+    assert (report.done, report.lines[1].split(";")[0]) == (0, "0 of 0 rows found")
     assert opened(made / "reports/show.png").width >= 480
 
 

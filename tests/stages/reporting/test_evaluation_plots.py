@@ -67,3 +67,10 @@ def test_the_reliability_curve_names_the_sets_that_have_films_and_keeps_their_co
     for svg in (both, only):
         assert COLOURS[1] in svg
     assert COLOURS[0] not in only
+
+
+def test_no_accuracy_above_100_percent_is_named_though_an_interval_reaches_there() -> None:
+    """A part's interval may end beyond the accuracy of 100 %, which a label would call possible."""
+    shown = texts(waterfall(Level("leakage", -0.05, -0.3, 0.3)))
+    assert "100" in shown
+    assert not {"110", "120", "130"} & set(shown)

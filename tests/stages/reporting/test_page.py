@@ -397,6 +397,19 @@ def test_the_audit_warns_of_patients_in_two_splits() -> None:
     assert "1 patient has films in more than one delivered split" in words(audit_page.audit_page(AUDIT))
 
 
+def test_the_audits_page_begins_with_the_checks_that_are_over_their_limit() -> None:
+    check = {"found": 2, "limit": 0, "told": "files that cannot be used", "section": "set_aside"}
+    checks = [
+        {**check, "name": "corrupt", "passed": False},
+        {**check, "name": "quality", "passed": True},
+        {**check, "name": "shift", "passed": False, "found": 1.0, "limit": 0.7},
+    ]
+    shown = words(audit_page.audit_page({**AUDIT, "checks": checks}))
+    assert " Over their limits are corrupt and shift: see the checks." in shown
+    assert "shift 1.00 0.70 over: files" in shown  # an AUC, and no count
+    assert " Over its limit is shift: see" in words(audit_page.audit_page({**AUDIT, "checks": checks[1:]}))
+
+
 @pytest.mark.parametrize("key", sorted(AUDIT))
 @pytest.mark.parametrize("empty", [True, False])
 def test_the_audit_page_does_without_any_figure(key: str, *, empty: bool) -> None:
