@@ -331,10 +331,27 @@ def table(rows: Sequence[tuple[str, object]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def attack(project: Project, folder: Path, *, number: int, signals: int, seed: int) -> list[tuple[str, object]]:
+Figures = list[tuple[str, object]]
+
+
+def attack(project: Project, folder: Path, *, number: int, signals: int, seed: int) -> Figures:
     """Attack a project in every way and return the figures."""
     draw = random.Random(seed)
-    rows: list[tuple[str, object]] = []
+    figures = killed(project, number, draw)
+    share, said = kept_at(project, 0.5)
+    figures.append(("kept after a kill at half time", f"{share:.0%} ({said})"))
+    figures += stopped(project, signals, draw)
+    figures.append(("a second run is told", refused(project)))
+    try:
+        said, whole, ends_well = full_disk(project, folder / "disk")
+        figures += [("a full disk is told as", said), ("  all as before, then well given room", (whole, ends_well))]
+    except OSError as error:
+        figures.append(("a full disk", f"not tried: {error}"))
+    return figures
+
+
+def killed(project: Project, number: int, draw: random.Random) -> Figures:
+    """Kill runs until so many were hit in the middle, and return the figures."""
     found = []
     for kill in kills(project, number, draw):
         found.append(kill)
@@ -342,7 +359,7 @@ def attack(project: Project, folder: Path, *, number: int, signals: int, seed: i
     by_stage = {f"{stage} {victim}": 0 for stage in OUTPUTS for victim in ("run", "worker")}
     for kill in found:
         by_stage[f"{kill.stage} {kill.victim}"] += 1
-    rows += [
+    return [
         ("SIGKILLs", len(found)),
         ("  of which", json.dumps(by_stage)),
         ("  hit a run in the middle, the others came too late", sum(kill.hit for kill in found)),
@@ -350,28 +367,24 @@ def attack(project: Project, folder: Path, *, number: int, signals: int, seed: i
         ("  temporary files left", sum(kill.files for kill in found)),
         ("  processes left", sum(kill.processes for kill in found)),
     ]
-    share, said = kept_at(project, 0.5)
-    rows.append(("kept after a kill at half time", f"{share:.0%} ({said})"))
-    stopped = []
+
+
+def stopped(project: Project, signals: int, draw: random.Random) -> Figures:
+    """Stop so many runs by each signal, and return the figures."""
+    found: dict[str, list[Stop]] = {}
     for name, stage, stop in stops(project, signals, draw):
-        stopped.append((name, stop))
+        found.setdefault(name, []).append(stop)
         print(f"  {name} {stage} {stop}", file=sys.stderr, flush=True)
-    for name in ("SIGINT", "SIGTERM"):
-        of_name = [stop for which, stop in stopped if which == name]
+    figures: Figures = []
+    for name, of_name in found.items():
         hit = [stop for stop in of_name if stop.code == 1 and any("stopped by" in line for line in stop.lines)]
-        rows += [
+        figures += [
             (f"{name}s", len(of_name)),
             ("  ended by it, exit code 1, one line", sum(len(stop.lines) == 1 for stop in hit)),
-            ("  slowest end, seconds", round(max((stop.seconds for stop in of_name), default=0.0), 2)),
+            ("  slowest end, seconds", round(max(stop.seconds for stop in of_name), 2)),
             ("  temporary files, processes left", (sum(s.files for s in of_name), sum(s.processes for s in of_name))),
         ]
-    rows.append(("a second run is told", refused(project)))
-    try:
-        said, whole, ends_well = full_disk(project, folder / "disk")
-        rows += [("a full disk is told as", said), ("  all as before, then well given room", (whole, ends_well))]
-    except OSError as error:
-        rows.append(("a full disk", f"not tried: {error}"))
-    return rows
+    return figures
 
 
 @contextmanager
