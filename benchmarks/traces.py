@@ -51,7 +51,9 @@ def main() -> None:
     parser.add_argument(
         "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
     )
-    parser.add_argument("--every", type=int, default=1, help="take every so many films; beyond 5, patients are too few [1]")
+    parser.add_argument(
+        "--every", type=int, default=1, help="take every so many films; beyond 5, patients are too few [1]"
+    )
     parser.add_argument("--policy", default="cover", choices=get_args(Policy), help="how films fill the frame [cover]")
     options = parser.parse_args()
     paths = sorted(options.films.rglob("*.jpeg"))[:: options.every]
