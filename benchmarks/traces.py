@@ -15,7 +15,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -42,6 +42,7 @@ FRAME = Frame(height=256, width=300)
 QUALITIES = ((95, 75), (95, 85), (75, 60), (95, 94))
 AS_IT_IS = 0  # in place of a quality
 RELABELLINGS = 20
+Kept = Mapping[tuple[bool, int], NDArray[np.void]]  # of the films: by whether they are cut, and by quality
 
 
 def main() -> None:
@@ -50,43 +51,53 @@ def main() -> None:
     parser.add_argument(
         "--films", type=Path, default=real_films() / "kermany-raw", help="raw films [kermany-raw of CXR_REAL_FILMS]"
     )
-    parser.add_argument("--every", type=int, default=1, help="take every so many films [1]")
+    parser.add_argument(
+        "--every", type=int, default=1, help="take every so many films; beyond 5, patients are too few [1]"
+    )
     parser.add_argument("--policy", default="cover", choices=get_args(Policy), help="how films fill the frame [cover]")
     options = parser.parse_args()
     paths = sorted(options.films.rglob("*.jpeg"))[:: options.every]
     _, groups = np.unique([str(kermany_name(path.name)) for path in paths], return_inverse=True)
-    aim = Aim(FRAME, options.policy)
-    qualities = sorted({one for pair in QUALITIES for one in pair})
-    kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in (AS_IT_IS, *qualities)}
-    were = []
-    for place_of, path in enumerate(paths):
-        header, image = decode.decode(path.read_bytes())
-        were.append(header.jpeg_quality)
-        for (cut, quality), seen in kept.items():
-            film = image.crop((5, 3, image.width, image.height)) if cut else image
-            saved = film if quality == AS_IT_IS else saved_again(film, quality)
-            seen[place_of] = np.frombuffer(aim.specimen(saved), SPECIMEN)[0]
+    kept, qualities = specimens(paths, Aim(FRAME, options.policy))
     print(f"{this_machine()} {len(paths)} films of {groups.max() + 1} patients, {options.policy}.")
-    print(f"{were.count(75)} of them were saved at quality 75.\n")
-    told = [
-        row(kept[cut, one], kept[cut, other], groups, f"JPEG {one} against {other}{', cut first' if cut else ''}")
-        for cut in (False, True)
-        for one, other in QUALITIES
-    ]
-    other = np.array([quality != 75 for quality in were])
-    told.append(_pair(kept, groups, other, cut=False, name=f"the {other.sum()} films of another quality"))
-    scale = kept[True, 95]["scale"].mean(axis=1)
-    for half, name in ((scale > np.median(scale), "the smaller half"), (scale <= np.median(scale), "the larger half")):
-        told.append(_pair(kept, groups, half, cut=True, name=f"cut first, {name}"))
-    print(
-        markdown([["saved again at", "AUC", "95 % interval", "at equal scale", "95 % interval", "relabelled"], *told])
-    )
+    print(f"{qualities.count(75)} of them were saved at quality 75.\n")
+    head = ["saved again at", "AUC", "95 % interval", "at equal scale", "95 % interval", "relabelled"]
+    print(markdown([head, *compared(kept, groups, qualities)]))
     print(f"\n{normals(kept, paths, groups)}\n\n{empty(kept[False, AS_IT_IS], paths, groups)}")
     print(f"\n{single(kept[True, 95], kept[True, 75])}\n\n{timing(paths[:100], options.policy)}")
 
 
+def specimens(paths: Sequence[Path], aim: Aim) -> tuple[Kept, list[int | None]]:
+    """Return what the audit keeps of each film, cut or not, saved again or as it is, and the films' own qualities."""
+    wanted = (AS_IT_IS, *sorted({one for pair in QUALITIES for one in pair}))
+    kept = {(cut, one): np.empty(len(paths), SPECIMEN) for cut in (False, True) for one in wanted}
+    qualities = []
+    for number, path in enumerate(paths):
+        header, image = decode.decode(path.read_bytes())
+        qualities.append(header.jpeg_quality)
+        for (cut, quality), seen in kept.items():
+            film = image.crop((5, 3, image.width, image.height)) if cut else image
+            saved = film if quality == AS_IT_IS else saved_again(film, quality)
+            seen[number] = np.frombuffer(aim.specimen(saved), SPECIMEN)[0]
+    return kept, qualities
+
+
+def compared(kept: Kept, groups: NDArray[np.int64], qualities: Sequence[int | None]) -> Iterator[list[str]]:
+    """Yield a row for each pair of qualities, whole films and cut ones, then rows for some of the films alone."""
+    for cut in (False, True):
+        for one, other in QUALITIES:
+            name = f"JPEG {one} against {other}{', cut first' if cut else ''}"
+            yield row(kept[cut, one], kept[cut, other], groups, name)
+    of_another = np.array([quality != 75 for quality in qualities])
+    yield _pair(kept, groups, of_another, cut=False, name=f"the {of_another.sum()} films of another quality")
+    scale = kept[True, 95]["scale"].mean(axis=1)
+    smaller = scale > np.median(scale)  # scale: log2 of the frame's pixels for one of the film
+    yield _pair(kept, groups, smaller, cut=True, name="cut first, the smaller half")
+    yield _pair(kept, groups, ~smaller, cut=True, name="cut first, the larger half")
+
+
 def _pair(
-    kept: Mapping[tuple[bool, int], NDArray[np.void]],
+    kept: Kept,
     groups: NDArray[np.int64],
     which: NDArray[np.bool_],
     *,
@@ -125,7 +136,7 @@ def _relabelled(films: int, key: int) -> NDArray[np.bool_]:
     return np.concatenate([first, ~first])
 
 
-def normals(kept: Mapping[tuple[bool, int], NDArray[np.void]], paths: Sequence[Path], groups: NDArray[np.int64]) -> str:
+def normals(kept: Kept, paths: Sequence[Path], groups: NDArray[np.int64]) -> str:
     """Return how well traces tell the normals, as films were delivered and after all were saved at one quality."""
     rows = []
     for split in ("train", "test"):

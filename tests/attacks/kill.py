@@ -8,7 +8,6 @@ every file under data/ must come out as it was. `tests/pipeline/test_killed.py` 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -19,105 +18,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.attacks.clusters import Cluster, dask_cluster, processes_of, ray_cluster
+from tests.attacks.clusters import Cluster, dask_cluster, ray_cluster
+from tests.attacks.runs import (
+    OUTPUTS,
+    Project,
+    When,
+    after,
+    left_over,
+    prepared,
+    small_disk,
+    table,
+    wait_for_lock,
+    wait_unheard,
+    wait_until,
+)
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-OUTPUTS = {
-    "audit": ("data/audit",),
-    "normalize": ("data/normalized",),
-    "augment": ("data/augmented",),
-    "build": ("data/audit", "data/split", "data/normalized", "data/augmented"),
-}
 NANNIES = ("--nanny", "--nanny")
-WORKER = re.compile(r"popen_loky_posix|spawn_main")
-PATIENCE_S = 10.0  # a worker that was starting up loads its modules first, on a busy machine for seconds
-
-
-@dataclass(frozen=True)
-class Project:
-    """A root, and the command line on it."""
-
-    root: Path
-    jobs: int = 2
-    environment: dict[str, str] = field(default_factory=dict)
-    cluster: Cluster | None = None
-
-    def workers(self, process: subprocess.Popen[str]) -> list[int]:
-        """Return the processes that do the work of a run."""
-        return self.cluster.workers() if self.cluster is not None else workers(process.pid)
-
-    def start(self, stage: str, *flags: str) -> subprocess.Popen[str]:
-        """Start a stage in a session of its own, by which all its processes are found."""
-        command = [sys.executable, "-m", "pipeline", stage, "--root", str(self.root), "--jobs", str(self.jobs), *flags]
-        command += self.cluster.flags if self.cluster is not None and stage in OUTPUTS else ()
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_MODE": "disabled", **self.environment}
-        heeded = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored: not here
-        try:
-            return subprocess.Popen(
-                command,
-                env=environment,
-                start_new_session=True,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        finally:
-            signal.signal(signal.SIGINT, heeded)
-
-    def run(self, stage: str, *flags: str, code: int = 0) -> str:
-        """Run a stage to its end and return what it printed."""
-        process = self.start(stage, *flags)
-        output, _ = process.communicate()
-        if process.returncode != code:
-            raise AssertionError(f"{stage} ended with {process.returncode}, expected {code}:\n{output}")
-        return output
-
-    def digest(self) -> str:
-        """Return a hash over every file under data/, its name and bytes."""
-        whole = hashlib.sha256()
-        for path in sorted(path for path in (self.root / "data").rglob("*") if path.is_file()):
-            whole.update(f"{path.relative_to(self.root)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-        return whole.hexdigest()
-
-    def unfinished(self) -> list[Path]:
-        """Return the files that a run wrote aside and never renamed."""
-        return list(self.root.rglob("*.partial"))
-
-    def clear(self, stage: str) -> None:
-        """Delete what a stage wrote."""
-        for path in OUTPUTS[stage]:
-            shutil.rmtree(self.root / path, ignore_errors=True)
-
-
-def prepared(root: Path, *, films: int, copies: int, raw: Path | None = None, jobs: int = 2) -> Project:
-    """Return a project on which all stages up to augment have run."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "params.yaml").write_text(f"augment: {{copies: {copies}}}\ntrain: {{network: residual, epochs: 500}}\n")
-    project = Project(root, jobs)
-    if raw is None:
-        project.run("phantom", "--films", str(films), "--longest-side-px", "500")
-    else:
-        shutil.copytree(raw, root / "data/raw")
-    project.run("build")
-    return project
-
-
-def workers(session: int) -> list[int]:
-    """Return the processes of a session that do the work."""
-    return sorted(pid for pid, (_, command) in processes_of(session).items() if WORKER.search(command))
-
-
-def left_over(session: int) -> int:
-    """Return how many processes of a session outlive it."""
-    deadline = time.monotonic() + PATIENCE_S
-    while processes_of(session) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return len(processes_of(session))
 
 
 @dataclass(frozen=True)
@@ -130,32 +51,6 @@ class Kill:
     identical: bool
     processes: int
     files: int
-
-
-When = Callable[[subprocess.Popen[str]], bool]
-
-
-def after(seconds: float) -> When:
-    """Return what holds so much time after it is asked first."""
-    first: list[float] = []  # none before it is asked
-
-    def passed(_process: subprocess.Popen[str]) -> bool:
-        if not first:
-            first.append(time.monotonic())
-        return time.monotonic() - first[0] >= seconds
-
-    return passed
-
-
-def working(process: subprocess.Popen[str]) -> bool:
-    """Tell whether a run has workers."""
-    return bool(workers(process.pid))
-
-
-def wait_until(when: When, process: subprocess.Popen[str]) -> None:
-    """Wait until something holds of a run, or the run has ended."""
-    while process.poll() is None and not when(process):
-        time.sleep(0.005)
 
 
 def kill_once(project: Project, stage: str, victim: str, when: When, draw: random.Random) -> Kill:
@@ -175,12 +70,6 @@ def kill_once(project: Project, stage: str, victim: str, when: When, draw: rando
     if victim == "run":
         project.run(stage)
     return Kill(stage, victim, hit, project.digest() == expected, outlived, len(project.unfinished()))
-
-
-def wait_unheard(process: subprocess.Popen[str]) -> None:
-    """Wait for the end of a run that was killed: reading what it said would be waiting for its workers as well."""
-    with process:
-        process.wait()
 
 
 def _kill(project: Project, process: subprocess.Popen[str], victim: str, draw: random.Random) -> bool:
@@ -211,7 +100,7 @@ class Stop:
 def stop_once(project: Project, stage: str, number: signal.Signals, when: When, *flags: str) -> Stop:
     """Start a stage, send it a signal at a moment after it holds the root, and say how it ended."""
     process = project.start(stage, *flags)
-    _wait_for_lock(project, process)
+    wait_for_lock(project, process)
     wait_until(when, process)
     started = time.monotonic()
     process.send_signal(number)
@@ -220,16 +109,11 @@ def stop_once(project: Project, stage: str, number: signal.Signals, when: When, 
     return Stop(seconds, process.returncode, output.splitlines(), left_over(process.pid), len(project.unfinished()))
 
 
-def _wait_for_lock(project: Project, process: subprocess.Popen[str]) -> None:
-    lock = project.root / ".cxr-pipeline.lock"
-    wait_until(lambda _process: lock.exists() and f'"pid": {process.pid},' in lock.read_text(), process)
-
-
 def refused(project: Project) -> str:
     """Return what a second run is told while a first one works."""
     project.clear("augment")
     first = project.start("augment")
-    _wait_for_lock(project, first)
+    wait_for_lock(project, first)
     said = project.run("normalize", code=1)
     first.communicate()
     return said.strip()
@@ -252,26 +136,6 @@ def kept_at(project: Project, share: float) -> tuple[float, str]:
         return 0.0, "nothing kept"
     kept, total = (int(number.replace(",", "")) for number in said.groups())
     return kept / total, said.group()
-
-
-@contextmanager
-def small_disk(folder: Path, size_kb: int) -> Iterator[Callable[[str], None]]:
-    """Mount a disk of so many kB, and give the function that mounts it with other options.
-
-    Raises:
-        OSError: where this user may not mount.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if _mount("-t", "tmpfs", "-o", f"size={size_kb}k", "tmpfs", str(folder)).returncode:
-        raise OSError(f"{folder}: mounting a tmpfs is not allowed here")
-    try:
-        yield lambda options: _mount("-o", f"remount,{options}", str(folder)).check_returncode()
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-def _mount(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["mount", *arguments], check=False, capture_output=True)
 
 
 def full_disk(project: Project, folder: Path) -> tuple[str, bool, bool]:
@@ -325,16 +189,27 @@ def stops(project: Project, number: int, draw: random.Random) -> Iterator[tuple[
             yield which.name, stage, stop
 
 
-def table(rows: Sequence[tuple[str, object]]) -> str:
-    """Return rows of a name and a figure, aligned."""
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+Figures = list[tuple[str, object]]
 
 
-def attack(project: Project, folder: Path, *, number: int, signals: int, seed: int) -> list[tuple[str, object]]:
+def attack(project: Project, folder: Path, *, number: int, signals: int, seed: int) -> Figures:
     """Attack a project in every way and return the figures."""
     draw = random.Random(seed)
-    rows: list[tuple[str, object]] = []
+    figures = killed(project, number, draw)
+    share, said = kept_at(project, 0.5)
+    figures.append(("kept after a kill at half time", f"{share:.0%} ({said})"))
+    figures += stopped(project, signals, draw)
+    figures.append(("a second run is told", refused(project)))
+    try:
+        said, whole, ends_well = full_disk(project, folder / "disk")
+        figures += [("a full disk is told as", said), ("  all as before, then well given room", (whole, ends_well))]
+    except OSError as error:
+        figures.append(("a full disk", f"not tried: {error}"))
+    return figures
+
+
+def killed(project: Project, number: int, draw: random.Random) -> Figures:
+    """Kill runs until so many were hit in the middle, and return the figures."""
     found = []
     for kill in kills(project, number, draw):
         found.append(kill)
@@ -342,7 +217,7 @@ def attack(project: Project, folder: Path, *, number: int, signals: int, seed: i
     by_stage = {f"{stage} {victim}": 0 for stage in OUTPUTS for victim in ("run", "worker")}
     for kill in found:
         by_stage[f"{kill.stage} {kill.victim}"] += 1
-    rows += [
+    return [
         ("SIGKILLs", len(found)),
         ("  of which", json.dumps(by_stage)),
         ("  hit a run in the middle, the others came too late", sum(kill.hit for kill in found)),
@@ -350,28 +225,24 @@ def attack(project: Project, folder: Path, *, number: int, signals: int, seed: i
         ("  temporary files left", sum(kill.files for kill in found)),
         ("  processes left", sum(kill.processes for kill in found)),
     ]
-    share, said = kept_at(project, 0.5)
-    rows.append(("kept after a kill at half time", f"{share:.0%} ({said})"))
-    stopped = []
+
+
+def stopped(project: Project, signals: int, draw: random.Random) -> Figures:
+    """Stop so many runs by each signal, and return the figures."""
+    found: dict[str, list[Stop]] = {}
     for name, stage, stop in stops(project, signals, draw):
-        stopped.append((name, stop))
+        found.setdefault(name, []).append(stop)
         print(f"  {name} {stage} {stop}", file=sys.stderr, flush=True)
-    for name in ("SIGINT", "SIGTERM"):
-        of_name = [stop for which, stop in stopped if which == name]
+    figures: Figures = []
+    for name, of_name in found.items():
         hit = [stop for stop in of_name if stop.code == 1 and any("stopped by" in line for line in stop.lines)]
-        rows += [
+        figures += [
             (f"{name}s", len(of_name)),
             ("  ended by it, exit code 1, one line", sum(len(stop.lines) == 1 for stop in hit)),
-            ("  slowest end, seconds", round(max((stop.seconds for stop in of_name), default=0.0), 2)),
+            ("  slowest end, seconds", round(max(stop.seconds for stop in of_name), 2)),
             ("  temporary files, processes left", (sum(s.files for s in of_name), sum(s.processes for s in of_name))),
         ]
-    rows.append(("a second run is told", refused(project)))
-    try:
-        said, whole, ends_well = full_disk(project, folder / "disk")
-        rows += [("a full disk is told as", said), ("  all as before, then well given room", (whole, ends_well))]
-    except OSError as error:
-        rows.append(("a full disk", f"not tried: {error}"))
-    return rows
+    return figures
 
 
 @contextmanager

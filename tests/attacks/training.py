@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages import paths
-from tests.attacks.kill import Project, left_over, prepared, table, wait_unheard, wait_until
+from tests.attacks.runs import Project, left_over, prepared, table, wait_unheard, wait_until
 
 WRITTEN = (paths.MODEL, paths.TRAIN_LOG, paths.TRAIN_STEPS)
 ALONE = ("--device", "cpu", "--anew")

@@ -13,6 +13,7 @@ import pytest
 from benchmarks import throughput
 from benchmarks.contestants import CONTESTANTS, STAGES
 from benchmarks.printed import markdown
+from benchmarks.throughput import EXTRA
 from pipeline.cli import main
 
 BENCHMARKS = Path(throughput.__file__).parent
@@ -35,12 +36,14 @@ def run(script: str, *arguments: str, films: Path) -> str:
     return result.stdout
 
 
-def test_the_smallest_run_has_every_contestant_in_its_table(phantoms: Path, tmp_path: Path) -> None:
+def test_the_smallest_run_has_every_contestant_that_was_chosen_in_its_table(phantoms: Path, tmp_path: Path) -> None:
     small = ["--films", "6", "--copies", "2", "--rounds", "1", "--sample", "4", "--jobs", "2"]
     places = ["--work", str(tmp_path / "work"), "--json", str(tmp_path / "figures.json")]
-    printed = run("throughput.py", *small, *places, films=phantoms)
+    chosen = [name for name in CONTESTANTS if name != "ours-2020-by-stage"]  # of two halves that others are
+    printed = run("throughput.py", *small, *places, "--only", ",".join([*chosen, *EXTRA]), films=phantoms)
     figures = json.loads((tmp_path / "figures.json").read_text())
-    for name, contestant in CONTESTANTS.items():
+    for name in chosen:
+        contestant = CONTESTANTS[name]
         line = next(line for line in printed.splitlines() if line.startswith(f"| {name}"))
         assert ("not installed: pip install" in line) == bool(contestant.missing)
         assert (name in figures["runs"]) == (not contestant.missing)

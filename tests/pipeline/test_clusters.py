@@ -29,7 +29,7 @@ from stages.contract import CxrError, Made, StageError
 from stages.normalize import NormalizeParams
 from stages.phantom import PhantomParams, phantom_one, planned
 from stages.predict import FilmJob, prepare
-from tests.attacks import clusters, kill
+from tests.attacks import clusters, kill, runs
 from tests.attacks.clusters import Cluster
 from tests.attacks.works import BOXES, boxes_of_four, fail_at_three, opencv_threads, square, work_on
 from tests.conftest import silent
@@ -178,26 +178,26 @@ def test_workers_that_see_another_root_are_refused(
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> kill.Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> runs.Project:
     """Return a project that worker processes of this machine have built."""
-    return kill.prepared(tmp_path_factory.mktemp("project") / "root", films=FILMS, copies=COPIES)
+    return runs.prepared(tmp_path_factory.mktemp("project") / "root", films=FILMS, copies=COPIES)
 
 
 @pytest.fixture
-def own(project: kill.Project, cluster: Cluster, tmp_path: Path) -> kill.Project:
+def own(project: runs.Project, cluster: Cluster, tmp_path: Path) -> runs.Project:
     """Return a copy of it that a cluster works on."""
     shutil.copytree(project.root, tmp_path / "root")
     return replace(project, root=tmp_path / "root", cluster=cluster, jobs=0)
 
 
-def command(project: kill.Project, *words: str) -> None:
+def command(project: runs.Project, *words: str) -> None:
     """Run a command in this process: what it loads is loaded already."""
     flags = project.cluster.flags if project.cluster is not None else ()
     main.main([*words, "--root", str(project.root), *flags], standalone_mode=False)
 
 
 def test_every_command_gives_the_same_bytes_as_on_worker_processes(
-    own: kill.Project, capsys: pytest.CaptureFixture[str]
+    own: runs.Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     expected = own.digest()
     own.clear("build")
@@ -209,7 +209,7 @@ def test_every_command_gives_the_same_bytes_as_on_worker_processes(
     assert not own.unfinished()
 
 
-def test_drawn_and_prepared_films_are_the_same_bytes(on: Workers, project: kill.Project, tmp_path: Path) -> None:
+def test_drawn_and_prepared_films_are_the_same_bytes(on: Workers, project: runs.Project, tmp_path: Path) -> None:
     films = planned(PhantomParams(films=12, longest_side_px=200))
     here: Any = partial(phantom_one, folder=tmp_path / "here", seed=0)
     assert list(on(partial(phantom_one, folder=tmp_path / "there", seed=0), films)) == [here(film) for film in films]
@@ -223,12 +223,12 @@ def test_drawn_and_prepared_films_are_the_same_bytes(on: Workers, project: kill.
         assert found.image.tobytes() == work(job).image.tobytes()  # type: ignore[union-attr]  # the one is as the other
 
 
-def at_work(project: kill.Project) -> kill.When:
+def at_work(project: runs.Project) -> runs.When:
     """Return what tells that a shard is written already, and others are not."""
     return lambda _process: any((project.root / "data/augmented/shards").glob("*.parquet"))
 
 
-def test_a_killed_run_changes_no_byte_and_leaves_nothing(own: kill.Project) -> None:
+def test_a_killed_run_changes_no_byte_and_leaves_nothing(own: runs.Project) -> None:
     killed = kill.kill_once(own, "augment", "run", at_work(own), random.Random(0))  # noqa: S311 - no secret
     assert killed.hit
     assert killed.identical
@@ -238,7 +238,7 @@ def test_a_killed_run_changes_no_byte_and_leaves_nothing(own: kill.Project) -> N
 @pytest.mark.parametrize(
     ("cluster", "number"), [("dask", signal.SIGINT), ("ray", signal.SIGTERM)], indirect=["cluster"]
 )
-def test_a_stopped_run_ends_in_one_line_and_its_jobs_with_it(own: kill.Project, number: signal.Signals) -> None:
+def test_a_stopped_run_ends_in_one_line_and_its_jobs_with_it(own: runs.Project, number: signal.Signals) -> None:
     own.clear("augment")
     stop = kill.stop_once(own, "augment", number, at_work(own))
     assert stop.code == 1
@@ -250,13 +250,13 @@ def test_a_stopped_run_ends_in_one_line_and_its_jobs_with_it(own: kill.Project, 
 
 
 @pytest.mark.parametrize("cluster", ["dask"], indirect=True)
-def test_a_scheduler_that_dies_is_one_line_and_the_run_goes_on_elsewhere(own: kill.Project, tmp_path: Path) -> None:
+def test_a_scheduler_that_dies_is_one_line_and_the_run_goes_on_elsewhere(own: runs.Project, tmp_path: Path) -> None:
     expected = own.digest()
     own.clear("augment")
     (tmp_path / "dying").mkdir()
     with clusters.dask_cluster(tmp_path / "dying", workers=("--no-nanny",)) as dying:
         process = replace(own, cluster=dying).start("augment")
-        kill.wait_until(at_work(own), process)
+        runs.wait_until(at_work(own), process)
         os.kill(dying.scheduler, signal.SIGKILL)
         said, _ = process.communicate()
     assert process.returncode == 1
@@ -321,7 +321,7 @@ def test_a_cluster_without_any_worker_is_looked_at_now_and_then_and_not_all_the_
     ],
 )
 def test_an_address_where_nobody_listens_or_of_another_backend_is_one_line(
-    project: kill.Project, flags: tuple[str, ...], code: int, told: str
+    project: runs.Project, flags: tuple[str, ...], code: int, told: str
 ) -> None:
     said = CliRunner().invoke(main, ["verify", "--root", str(project.root), *flags])
     assert said.exit_code == code

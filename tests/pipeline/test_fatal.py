@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from manifests import store
 from manifests.columns import Schema
 from manifests.rows import AUDITED, NORMALIZED, PREDICTIONS, SPLIT
+from pipeline.cli import main
 from stages import paths
 from stages.drawn import AUGMENTED
-from tests.attacks import kill
+from tests.attacks import runs
 
 FILMS = 40
 COPIES = 3
@@ -44,19 +47,19 @@ def fatal(function):
 
 
 @pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory) -> kill.Project:
+def clean(tmp_path_factory: pytest.TempPathFactory) -> runs.Project:
     """Return a project on which all stages up to augment have run without trouble."""
-    return kill.prepared(tmp_path_factory.mktemp("clean") / "root", films=FILMS, copies=COPIES)
+    return runs.prepared(tmp_path_factory.mktemp("clean") / "root", films=FILMS, copies=COPIES)
 
 
 @pytest.fixture(scope="module")
-def culprit(clean: kill.Project) -> Any:
+def culprit(clean: runs.Project) -> Any:
     """Return the normalized row of the film that will be fatal: one that is trained on."""
     return next(row for row in rows(clean, "normalize") if row.split == "train")
 
 
 @pytest.fixture(scope="module")
-def lacking(clean: kill.Project, culprit: Any, tmp_path_factory: pytest.TempPathFactory) -> kill.Project:
+def lacking(clean: runs.Project, culprit: Any, tmp_path_factory: pytest.TempPathFactory) -> runs.Project:
     """Return the project as it is where the culprit was never in it."""
     other = copied(clean, tmp_path_factory.mktemp("lacking") / "root")
     manifest = other.root / paths.SPLIT
@@ -68,17 +71,17 @@ def lacking(clean: kill.Project, culprit: Any, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def own(clean: kill.Project, tmp_path: Path) -> kill.Project:
+def own(clean: runs.Project, tmp_path: Path) -> runs.Project:
     """Return a copy of the project that may be spoilt."""
     return copied(clean, tmp_path / "own")
 
 
-def copied(project: kill.Project, root: Path) -> kill.Project:
+def copied(project: runs.Project, root: Path) -> runs.Project:
     shutil.copytree(project.root, root)
     return replace(project, root=root)
 
 
-def rows(project: kill.Project, stage: str) -> list[Any]:
+def rows(project: runs.Project, stage: str) -> list[Any]:
     schema, path, _ = STAGES[stage]
     return store.read(schema, project.root / path)
 
@@ -88,16 +91,23 @@ def alone(films: list[Any]) -> list[Any]:
     return [replace(film, askew=None, distance=None) for film in films]
 
 
-def shards(project: kill.Project, stage: str) -> dict[str, bytes]:
-    folder = project.root / kill.OUTPUTS[stage][0] / "shards"
+def shards(project: runs.Project, stage: str) -> dict[str, bytes]:
+    folder = project.root / runs.OUTPUTS[stage][0] / "shards"
     return {path.name: path.read_bytes() for path in folder.glob("*")}
 
 
-def hurt(project: kill.Project, folder: Path, *, stage: str, fatal: str, act: str, jobs: int = 2) -> kill.Project:
+def hurt(project: runs.Project, folder: Path, *, stage: str, fatal: str, act: str, jobs: int = 2) -> runs.Project:
     """Return the project with a film's bytes, or all, fatal to whoever decodes them."""
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(FATAL.format(module=STAGES[stage][2], fatal=fatal, act=act))
-    return replace(project, jobs=jobs, environment={"PYTHONPATH": f"{folder}:{kill.REPOSITORY}"})
+    return replace(project, jobs=jobs, environment={"PYTHONPATH": f"{folder}:{runs.REPOSITORY}"})
+
+
+def here(project: runs.Project, *command: str) -> str:
+    """Run a command in this process, where torch is loaded once, and return what it printed."""
+    result = CliRunner().invoke(main, [*command, "--root", str(project.root), "--backend", "sequential"])
+    assert result.exit_code == 0, result.output
+    return result.output
 
 
 def one_line(said: str) -> str:
@@ -121,9 +131,9 @@ def one_line(said: str) -> str:
     ],
 )
 def test_a_film_that_ends_or_holds_its_process_is_a_row_and_all_others_are_as_ever(  # noqa: PLR0917 - many fixtures
-    clean: kill.Project,
-    lacking: kill.Project,
-    own: kill.Project,
+    clean: runs.Project,
+    lacking: runs.Project,
+    own: runs.Project,
     culprit: Any,
     tmp_path: Path,
     stage: str,
@@ -152,7 +162,7 @@ def test_a_film_that_ends_or_holds_its_process_is_a_row_and_all_others_are_as_ev
     assert rows(own, stage) == rows(clean, stage)
 
 
-def test_a_build_with_a_fatal_film_is_the_four_stages_with_it(own: kill.Project, culprit: Any, tmp_path: Path) -> None:
+def test_a_build_with_a_fatal_film_is_the_four_stages_with_it(own: runs.Project, culprit: Any, tmp_path: Path) -> None:
     broken = hurt(own, tmp_path / "fatal", stage="audit", fatal=culprit.film_id, act=SEGFAULT)
     own.clear("build")
     assert "set aside 1: 1 crashed" in broken.run("build")
@@ -165,22 +175,23 @@ def test_a_build_with_a_fatal_film_is_the_four_stages_with_it(own: kill.Project,
 
 
 def test_rows_of_fatal_films_reach_neither_training_nor_evaluation(
-    own: kill.Project, culprit: Any, tmp_path: Path
+    own: runs.Project, culprit: Any, tmp_path: Path
 ) -> None:
-    own.clear("normalize")
+    sections = {"normalize": {"height": 64, "width": 75}, "augment": {"copies": COPIES}, "evaluate": {"draws": 200}}
+    (own.root / "params.yaml").write_text(json.dumps(sections))  # small, to train in a moment; JSON is YAML
     hurt(own, tmp_path / "fatal", stage="normalize", fatal=culprit.film_id, act=SEGFAULT).run("normalize")
     own.run("augment")
     assert culprit.film_id not in {row.film_id for row in rows(own, "augment")}
-    said = own.run("train", "--epochs", "1", "--device", "cpu")
+    said = here(own, "train", "--network", "residual", "--epochs", "1", "--device", "cpu")
     assert f"{sum(row.status == 'ok' for row in rows(own, 'augment')):,} images" in said
-    own.run("evaluate", "--device", "cpu")
+    here(own, "evaluate", "--device", "cpu")
     predicted = store.read_table(PREDICTIONS, own.root / paths.PREDICTIONS).column("film_id").to_pylist()
     assert culprit.film_id not in predicted
 
 
 @pytest.mark.parametrize("stage", ["audit", "normalize"])
 def test_films_that_are_all_fatal_are_the_machines_fault_and_change_nothing(
-    own: kill.Project, tmp_path: Path, stage: str
+    own: runs.Project, tmp_path: Path, stage: str
 ) -> None:
     before = own.digest()
     broken = hurt(own, tmp_path / "fatal", stage=stage, fatal="all", act=SEGFAULT)
@@ -191,7 +202,7 @@ def test_films_that_are_all_fatal_are_the_machines_fault_and_change_nothing(
     assert own.digest() == before
 
 
-def test_a_handful_of_films_that_are_all_fatal_leaves_nothing_to_split(own: kill.Project, tmp_path: Path) -> None:
+def test_a_handful_of_films_that_are_all_fatal_leaves_nothing_to_split(own: runs.Project, tmp_path: Path) -> None:
     films = sorted(path for path in (own.root / "data/raw").rglob("*.jpeg") if path.is_file())
     for film in films[3:]:
         film.unlink()
@@ -203,7 +214,7 @@ def test_a_handful_of_films_that_are_all_fatal_leaves_nothing_to_split(own: kill
 @pytest.mark.parametrize("how", ["gone", "changed"])
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_raw_film_gone_or_changed_since_the_audit_is_one_line_and_the_old_manifest_stays(
-    own: kill.Project, culprit: Any, how: str, jobs: int
+    own: runs.Project, culprit: Any, how: str, jobs: int
 ) -> None:
     (film,) = [row for row in rows(own, "audit") if row.film_id == culprit.film_id]
     file = own.root / "data/raw" / film.path
@@ -219,7 +230,7 @@ def test_a_raw_film_gone_or_changed_since_the_audit_is_one_line_and_the_old_mani
     assert not own.unfinished()
 
 
-def test_a_normalized_shard_that_vanished_is_one_line(own: kill.Project) -> None:
+def test_a_normalized_shard_that_vanished_is_one_line(own: runs.Project) -> None:
     shard = next((own.root / paths.NORMALIZED / "shards").iterdir())
     shard.unlink()
     own.clear("augment")
@@ -233,7 +244,7 @@ def test_a_normalized_shard_that_vanished_is_one_line(own: kill.Project) -> None
 def disk(tmp_path: Path) -> Any:
     """Return a disk of its own and the function that mounts it anew, or skip: mounting takes an administrator."""
     try:
-        with kill.small_disk(tmp_path / "disk", 500_000) as remount:
+        with runs.small_disk(tmp_path / "disk", 500_000) as remount:
             yield tmp_path / "disk", remount
     except OSError as error:
         pytest.skip(str(error))
@@ -247,7 +258,7 @@ def used_kb(folder: Path) -> int:
     ("stage", "layout"), [("normalize", "shards"), ("normalize", "folder"), ("augment", "folder"), ("build", "shards")]
 )
 def test_a_full_disk_is_one_line_and_the_run_after_it_ends_well(
-    clean: kill.Project, disk: tuple[Path, Callable[[str], None]], stage: str, layout: str
+    clean: runs.Project, disk: tuple[Path, Callable[[str], None]], stage: str, layout: str
 ) -> None:
     folder, remount = disk
     project = copied(clean, folder / "root")
@@ -268,7 +279,7 @@ def test_a_full_disk_is_one_line_and_the_run_after_it_ends_well(
     assert project.digest() == after
 
 
-def test_a_disk_that_fills_leaves_what_was_there_whole(clean: kill.Project, disk: Any) -> None:
+def test_a_disk_that_fills_leaves_what_was_there_whole(clean: runs.Project, disk: Any) -> None:
     folder, remount = disk
     project = copied(clean, folder / "root")
     before = project.digest()
@@ -284,7 +295,7 @@ def test_a_disk_that_fills_leaves_what_was_there_whole(clean: kill.Project, disk
 
 
 @pytest.mark.parametrize("stage", ["audit", "normalize", "augment", "build"])
-def test_a_folder_that_may_only_be_read_is_one_line(clean: kill.Project, disk: Any, stage: str) -> None:
+def test_a_folder_that_may_only_be_read_is_one_line(clean: runs.Project, disk: Any, stage: str) -> None:
     folder, remount = disk
     project = copied(clean, folder / "root")
     before = project.digest()

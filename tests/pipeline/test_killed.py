@@ -9,16 +9,16 @@ from subprocess import Popen
 import pytest
 
 from stages import paths
-from tests.attacks import kill
+from tests.attacks import kill, runs
 
 COPIES = 30
 FILMS = 150  # of which some 100 are trained on: a hundred shards of copies, two of films
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> kill.Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> runs.Project:
     """Return a project on which all stages up to augment have run without trouble."""
-    return kill.prepared(tmp_path_factory.mktemp("project") / "root", films=FILMS, copies=COPIES)
+    return runs.prepared(tmp_path_factory.mktemp("project") / "root", films=FILMS, copies=COPIES)
 
 
 @pytest.mark.parametrize(
@@ -33,10 +33,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> kill.Project:
     ],
 )
 def test_a_killed_run_or_worker_changes_no_byte_and_leaves_nothing(
-    project: kill.Project, stage: str, victim: str, trace: str
+    project: runs.Project, stage: str, victim: str, trace: str
 ) -> None:
     def at_work(process: Popen[str]) -> bool:
-        return kill.working(process) and any(project.root.glob(trace))
+        return runs.working(process) and any(project.root.glob(trace))
 
     killed = kill.kill_once(project, stage, victim, at_work, random.Random(0))  # noqa: S311 - no secret
     assert killed.hit
@@ -44,7 +44,7 @@ def test_a_killed_run_or_worker_changes_no_byte_and_leaves_nothing(
     assert (killed.files, killed.processes) == (0, 0)
 
 
-def test_the_run_after_a_killed_one_keeps_its_shards_and_says_how_many(project: kill.Project) -> None:
+def test_the_run_after_a_killed_one_keeps_its_shards_and_says_how_many(project: runs.Project) -> None:
     shards = project.root / paths.AUGMENTED / "shards"
     (project.root / paths.AUGMENTED_MANIFEST).unlink()
     lost, *kept = sorted(shards.iterdir())
@@ -56,10 +56,10 @@ def test_the_run_after_a_killed_one_keeps_its_shards_and_says_how_many(project: 
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_run_ends_in_one_line_that_says_how_to_go_on(project: kill.Project, number: signal.Signals) -> None:
+def test_a_stopped_run_ends_in_one_line_that_says_how_to_go_on(project: runs.Project, number: signal.Signals) -> None:
     expected = project.digest()
     project.clear("augment")
-    stop = kill.stop_once(project, "augment", number, kill.working)
+    stop = kill.stop_once(project, "augment", number, runs.working)
     assert stop.code == 1
     (line,) = stop.lines
     assert line.startswith(f"Error: augment: stopped by {number.name} ")

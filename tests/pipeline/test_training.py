@@ -15,20 +15,20 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from manifests import store
 from stages import paths
-from tests.attacks import kill, training
+from tests.attacks import kill, runs, training
 
 QUICK = ("--network", "residual", "--epochs", "2", "--batch-size", "8")
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> kill.Project:
+def project(tmp_path_factory: pytest.TempPathFactory) -> runs.Project:
     """Return a project on which all stages up to augment have run: some 25 training films, three images each."""
-    ready = kill.prepared(tmp_path_factory.mktemp("project") / "root", films=36, copies=2)
+    ready = runs.prepared(tmp_path_factory.mktemp("project") / "root", films=36, copies=2)
     # one thread waits for nobody on a busy machine
     return replace(ready, environment={"OMP_NUM_THREADS": "1"})
 
 
-def test_a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one(project: kill.Project) -> None:
+def test_a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one(project: runs.Project) -> None:
     chain = training.killed_again_and_again(project, [0.5], *QUICK)
 
     assert chain.identical
@@ -36,7 +36,7 @@ def test_a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one(project: kill.P
     assert (chain.left, chain.processes) == ([], 0)
 
 
-def test_a_stopped_run_saves_its_state_and_says_that_the_next_goes_on(project: kill.Project) -> None:
+def test_a_stopped_run_saves_its_state_and_says_that_the_next_goes_on(project: runs.Project) -> None:
     log = project.root / paths.TRAIN_STEPS
     log.unlink(missing_ok=True)
     stop = kill.stop_once(
@@ -55,10 +55,10 @@ def test_a_stopped_run_saves_its_state_and_says_that_the_next_goes_on(project: k
     assert not (project.root / paths.TRAIN_STATE).exists()
 
 
-def test_two_processes_of_torchrun_train_one_network_from_the_same_command(project: kill.Project) -> None:
+def test_two_processes_of_torchrun_train_one_network_from_the_same_command(project: runs.Project) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29517"]
     arguments = ["-m", "pipeline", "train", "--root", str(project.root), "--device", "cpu", *QUICK]
-    environment = {**os.environ, "PYTHONPATH": str(kill.REPOSITORY), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(runs.REPOSITORY), "OMP_NUM_THREADS": "1"}
     project.run("train", "--device", "cpu", *QUICK, "--optimizer", "sgd")
     alone = json.loads((project.root / paths.TRAIN_SUMMARY).read_text())
 
@@ -73,7 +73,7 @@ def test_two_processes_of_torchrun_train_one_network_from_the_same_command(proje
         assert found[name] == pytest.approx(alone[name], rel=1e-3)
 
 
-def test_tensorboard_reads_what_training_writes_while_it_learns(project: kill.Project, tmp_path: Path) -> None:
+def test_tensorboard_reads_what_training_writes_while_it_learns(project: runs.Project, tmp_path: Path) -> None:
     project.run("train", "--device", "cpu", *QUICK, "--tensorboard", str(tmp_path / "events"))
 
     events = EventAccumulator(str(tmp_path / "events"))
