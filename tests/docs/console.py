@@ -157,7 +157,7 @@ def main(names: list[str]) -> int:
             lay_out(text, Path(home))
             ran = run_page(text, Path(home))
             page.write_text(rewritten(text, ran), encoding="utf-8")
-        if ran and ran[-1].failed:
+        if ran and ran[-1].failed and "fails" not in ran[-1].block.remarks:
             sys.stderr.write(f"{page.name}: {ran[-1].failed}\n{ran[-1].printed}")
             return 1
     return 0
