@@ -148,21 +148,25 @@ def _whole(films: Sequence[Film], rows: pa.Table, made: Made, raw: AnyPath, root
     total = added(list(tallies))
     images = total.normalized + total.augmented
     expected = len(films) + len(rows)
-    failed = bool(total.problems) or images != expected
-    some = [f"  {text}" for text in total.problems[:SHOWN]]
-    more = [f"  and {len(total.problems) - SHOWN:,} more"] if len(total.problems) > SHOWN else []
     lines = [
         f"{total.normalized:,} of {len(films):,} films normalized from their raw bytes, {total.augmented:,} of "
         f"{len(rows):,} images made from the numbers of their rows; each raw film read once",
         f"byte for byte the same as the manifests' and the stored: {total.same:,} of {expected:,}",
         *_seed_line(made, total),
         f"versions: {version_text({**made.normalized_by, **made.augmented_by})}",
-        *([f"{len(total.problems):,} differ: {why(made)}"] if total.problems else []),
-        *some,
-        *more,
+        *_some(f"{len(total.differing):,} differ: {why(made)}", total.differing),
+        *_some(f"of {len(total.unmade):,} films, no image can be made:", total.unmade),
     ]
-    verdict = "all byte for byte the same" if not failed else f"{expected - total.same:,} of {expected:,} differ"
-    return Report(done=images, unit="images", lines=lines, verdict=verdict, failed=failed)
+    counted = {"differ": images - total.same, "cannot be made": expected - images}
+    wrong = [f"{number:,} of {expected:,} {what}" for what, number in counted.items() if number]
+    verdict = ", ".join(wrong) or "all byte for byte the same"
+    return Report(done=images, unit="images", lines=lines, verdict=verdict, failed=bool(wrong))
+
+
+def _some(head: str, texts: Sequence[str]) -> list[str]:
+    """Return a head and the first texts under it; nothing where there is none."""
+    more = [f"  and {len(texts) - SHOWN:,} more"] if len(texts) > SHOWN else []
+    return [head, *(f"  {text}" for text in texts[:SHOWN]), *more] if texts else []
 
 
 def _seed_line(made: Made, total: Tally) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -44,7 +44,8 @@ class Tally:
         same: of both, how many are byte for byte those of their rows and those stored.
         redrawn: copies whose numbers the seed gives again.
         copies: of `augmented`, all but the originals.
-        problems: a sentence for each film or image that differs or cannot be made.
+        differing: a sentence for each image that differs.
+        unmade: a sentence for each film whose images cannot be made.
     """
 
     normalized: int = 0
@@ -52,7 +53,8 @@ class Tally:
     same: int = 0
     redrawn: int = 0
     copies: int = 0
-    problems: tuple[str, ...] = field(default=())
+    differing: tuple[str, ...] = ()
+    unmade: tuple[str, ...] = ()
 
 
 def replay_job(job: ReplayJob, *, made: Made, raw: AnyPath, root: Root) -> Tally:
@@ -65,15 +67,16 @@ def replay_job(job: ReplayJob, *, made: Made, raw: AnyPath, root: Root) -> Tally
     augmented = ImageFolder(root / paths.AUGMENTED, made.augmented_layout)
     stored = {**read_stored(normalized, [film.normalized for film in job.films]), **read_stored(augmented, rows)}
     replayed: list[Replayed] = []
-    problems: list[str] = []
+    differing: list[str] = []
+    unmade: list[str] = []
     for film in job.films:
         mine = of_film.get(film.normalized.film_id, [])
         try:
             again = list(replay_film(film, mine, made=made, raw=raw, stored=stored))
         except StageError as error:
-            problems.append(str(error))
+            unmade.append(str(error))
             continue
-        problems += [f"{image.row.path}: {image.problem()}" for image in again if not image.same]
+        differing += [f"{image.row.path}: {image.problem()}" for image in again if not image.same]
         replayed += again
     images = [(one, one.row) for one in replayed if isinstance(one.row, AugmentedRow)]
     return Tally(
@@ -82,7 +85,8 @@ def replay_job(job: ReplayJob, *, made: Made, raw: AnyPath, root: Root) -> Tally
         same=sum(one.same for one in replayed),
         redrawn=sum(one.redrawn for one, row in images if row.copy),
         copies=sum(row.copy > 0 for _, row in images),
-        problems=tuple(problems),
+        differing=tuple(differing),
+        unmade=tuple(unmade),
     )
 
 
@@ -122,5 +126,6 @@ def added(tallies: Sequence[Tally]) -> Tally:
         same=sum(tally.same for tally in tallies),
         redrawn=sum(tally.redrawn for tally in tallies),
         copies=sum(tally.copies for tally in tallies),
-        problems=tuple(text for tally in tallies for text in tally.problems),
+        differing=tuple(text for tally in tallies for text in tally.differing),
+        unmade=tuple(text for tally in tallies for text in tally.unmade),
     )

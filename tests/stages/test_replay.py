@@ -201,6 +201,8 @@ def test_a_raw_film_that_the_codecs_no_longer_read_is_named_and_the_others_are_r
     assert report.failed
     assert any("IM-0101-0001.jpeg: the audit could read it" in line for line in report.lines)
     assert report.done == FILMS - 1 + len(copies_of(made))
+    assert report.verdict == f"1 of {report.done + 1:,} cannot be made"
+    assert not any("differ: " in line for line in report.lines)
     with pytest.raises(StageError, match="a codec is missing"):
         one(made, machine, film="test/NORMAL/IM-0101-0001.jpeg")
 
