@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from manifests.objects import ObjectPath
@@ -32,16 +33,13 @@ def locked(root: AnyPath, command: str, tell: Callable[[str], None] = lambda _te
     is for the reader.
 
     Raises:
-        CxrError: where another run writes under the root.
+        CxrError: where another run writes under the root, or nothing can be written there.
     """
     if isinstance(root, ObjectPath):
         with leased(Lease(root / LOCK, command), tell):
             yield
         return
-    root.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(
-        os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8", errors="replace"
-    ) as file:
+    with os.fdopen(_opened(root), "r+", encoding="utf-8", errors="replace") as file:
         if not _lock(file):
             raise CxrError(f"{root}: {_holder(file.read())}; wait for it to end, or stop it")
         _tell(file, {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": _now()})
@@ -49,6 +47,17 @@ def locked(root: AnyPath, command: str, tell: Callable[[str], None] = lambda _te
             yield
         finally:
             _tell(file, None)
+
+
+def _opened(root: Path) -> int:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        return os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise CxrError(
+            f"{root.resolve()}: nothing can be written there ({error.strerror}); expected a folder for the results: run "
+            "the command in another one, or name one with --root"
+        ) from error
 
 
 def _lock(file: TextIO) -> bool:

@@ -51,3 +51,12 @@ def test_a_holder_that_has_not_yet_said_its_name_refuses_as_well(tmp_path: Path)
 def test_two_roots_do_not_know_each_other(tmp_path: Path) -> None:
     with locked(tmp_path / "one", "cxr-pipeline augment"), locked(tmp_path / "two", "cxr-pipeline augment"):
         pass
+
+
+def test_a_root_in_which_nothing_can_be_written_is_told_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(CxrError, match=r"file/root: nothing can be written there \(Not a directory\); .*--root"),
+        locked(tmp_path / "file/root", "cxr-pipeline audit"),
+    ):
+        pass
