@@ -55,8 +55,8 @@ def _opened(root: Path) -> int:
         return os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise CxrError(
-            f"{root.resolve()}: nothing can be written there ({error.strerror}); expected a folder for results: run the "
-            "command in another one, or name one with --root"
+            f"{root.resolve()}: nothing can be written there ({error.strerror}); expected a folder for results: run "
+            "the command in another one, or name one with --root"
         ) from error
 
 
