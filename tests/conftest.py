@@ -20,9 +20,9 @@ from stages.films.frame import Gray
 from tests import stores
 
 # The same examples on every machine and whichever tests run, and no clock: the machine may have other work.
-settings.register_profile(
-    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+UNTIMED: Any = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "database": None}
+settings.register_profile("steady", derandomize=True, **UNTIMED)
+settings.register_profile("fresh", **UNTIMED)  # other examples each time: pytest --hypothesis-profile fresh
 settings.load_profile("steady")
 
 
