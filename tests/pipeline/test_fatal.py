@@ -301,5 +301,5 @@ def test_a_folder_that_may_only_be_read_is_one_line(clean: runs.Project, disk: A
     before = project.digest()
     remount("ro")
     line = one_line(project.run(stage, code=1))
-    assert "Read-only file system; mend that and run the same command again" in line
+    assert "nothing can be written there (Read-only file system); expected a folder for results" in line
     assert project.digest() == before
