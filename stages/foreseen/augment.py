@@ -9,7 +9,7 @@ from manifests.shards import ImageFolder
 from stages import paths
 from stages.augment import images_of, jobs_of, paths_of, pixels_of, read_normalized
 from stages.augment_params import AugmentParams
-from stages.contract import Machine, Root
+from stages.contract import Machine, Root, begin
 from stages.drawn import AUGMENTED
 from stages.films.frame import Frame, Gray
 from stages.foreseen import images
@@ -41,6 +41,7 @@ def foresee(params: AugmentParams, root: Root, machine: Machine) -> Foreseen:
 
 def _bytes_of_film(film: NormalizedRow, *, params: AugmentParams, folder: ImageFolder, frame: Frame) -> int:
     """Return how many bytes a film's original and copies take."""
+    begin(film.film_id)
     ((_, encoded),) = folder.read_images([film])
     return bytes_of(film.film_id, pixels_of(film, encoded, frame), params=params, frame=frame)
 

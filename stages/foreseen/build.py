@@ -11,7 +11,7 @@ from manifests.places import AnyPath
 from stages import augment, paths
 from stages.auditing.files import files_under
 from stages.build import BuildParams
-from stages.contract import Machine, Root, StageError
+from stages.contract import Machine, Retry, Root, StageError, begin
 from stages.films import codec, decode
 from stages.foreseen.amounts import Amount, Foreseen, room
 from stages.foreseen.augment import bytes_of
@@ -30,10 +30,11 @@ def foresee(params: BuildParams, root: Root, machine: Machine) -> Foreseen:
     augment.refuse_what_cannot_be_covered(params.augment, params.normalize.frame)
     raw = machine.raw or root / paths.RAW
     files = files_under(raw)
-    sample = files[:: -(-len(files) // SAMPLE) or 1]
-    seen = [
-        sizes for sizes in machine.fan_out(partial(_bytes_of, params=params, raw=raw), sample, unit="films") if sizes
-    ]
+    sample: list[str | None] = [*files[:: -(-len(files) // SAMPLE) or 1]]
+    # nobody has looked at these files yet: one that ends its process, or hangs, is no film here either
+    retry: Retry[str | None] = Retry(alone=lambda path, _: path, without=lambda _path, _failures: None)
+    work = partial(_bytes_of, params=params, raw=raw)
+    seen = [sizes for sizes in machine.fan_out(work, sample, unit="films", retry=retry) if sizes]
     if not seen:
         raise StageError(f"{raw}: none of {len(sample):,} files that were looked at is a film; expected some")
     normalized, augmented = (round(fmean(sizes) * len(files)) for sizes in zip(*seen, strict=True))
@@ -60,8 +61,11 @@ def _at_most(where: str, units: int, layout: str, size: int, known_by: str) -> A
     return Amount(verb="write", where=where, units=units, files=files, bytes=size, known_by=known_by)
 
 
-def _bytes_of(path: str, *, params: BuildParams, raw: AnyPath) -> tuple[int, int] | None:
+def _bytes_of(path: str | None, *, params: BuildParams, raw: AnyPath) -> tuple[int, int] | None:
     """Return how many bytes a film takes in the frame, and its original and copies; None of a file that is no film."""
+    if path is None:
+        return None
+    begin(path)
     try:
         data = source.read(raw / path)
         image, _ = normalize_one(data, params=params.normalize)

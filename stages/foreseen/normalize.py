@@ -8,7 +8,7 @@ from manifests.places import AnyPath
 from manifests.rows import NORMALIZED, SplitRow
 from manifests.shards import ImageFolder
 from stages import paths
-from stages.contract import Machine, Root
+from stages.contract import Machine, Root, begin
 from stages.films import codec
 from stages.foreseen import images
 from stages.foreseen.amounts import Foreseen
@@ -37,5 +37,6 @@ def foresee(params: NormalizeParams, root: Root, machine: Machine) -> Foreseen:
 
 def _bytes_of(film: SplitRow, *, params: NormalizeParams, raw: AnyPath) -> int:
     """Return how many bytes a film takes in the frame."""
+    begin(film.film_id)
     image, _ = normalize_film(film, params=params, raw=raw)
     return len(codec.encode(image, encoding=params.encoding))

@@ -197,7 +197,7 @@ def set_at(home: Path) -> None:
 
 
 def films_at(home: Path) -> None:
-    """Put small phantoms at ~/films, and into ~/work parameters with which a network is trained in seconds."""
+    """Put small phantoms into a home, and beside them a folder `work` whose parameters train a network in seconds."""
     _typed(home, "phantom", "--films", "30", "--longest-side-px", "200", "--out", "films", "--root", str(home))
     (home / "work").mkdir()
     (home / "work/params.yaml").write_text(SMALL)

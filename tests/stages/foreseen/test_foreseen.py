@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.catalog import COMMANDS, Entry
 from pipeline.cli import main
 from stages import augment, normalize
 from stages.augment_params import AugmentParams
-from stages.contract import Machine, Params, ParamsError, StageError
+from stages.contract import Failure, Machine, Params, ParamsError, StageError, heard
 from stages.export import ExportParams
 from stages.fetch import FetchParams
 from stages.films.codec import Encoding
@@ -241,6 +242,21 @@ def test_a_build_is_told_at_most(project: Path, machine: Machine, foreseen: Call
         path.write_bytes(b"no film")
     with pytest.raises(StageError, match=r"none of .* files that were looked at is a film"):
         build.foresee(params, project, machine)
+
+
+def test_a_raw_file_that_ends_its_process_is_passed_over_and_is_known_by_name(project: Path, machine: Machine) -> None:
+    begun: list[str] = []
+
+    def fatal_first(work: Any, jobs: Any, *, retry: Any = None, **_shown: Any) -> list[Any]:
+        assert retry.alone(jobs[0], jobs[0]) == jobs[0]
+        passed_over = retry.without(jobs[0], {jobs[0]: Failure("crashed", "SIGSEGV")})
+        with heard(begun.append):
+            return [work(job) for job in (passed_over, *jobs[1:])]
+
+    build = ENTRIES["build"]
+    told = build.foresee(build.load().params(), project, replace(machine, fan_out=fatal_first))
+    assert len(begun) > 3
+    assert f"by {len(begun)} films" in told.amounts[0].known_by
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=lambda entry: entry.name)
