@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -160,6 +162,20 @@ def test_a_film_that_ends_or_holds_its_process_is_a_row_and_all_others_are_as_ev
     assert [row for row in found if row != failed] == rows(lacking, stage)
     assert "nothing set aside" in own.run(stage)  # without the cause, the film is back
     assert rows(own, stage) == rows(clean, stage)
+
+
+@pytest.mark.parametrize("act", [SEGFAULT, HANG])
+def test_a_dry_run_passes_over_a_fatal_film(own: runs.Project, tmp_path: Path, act: str) -> None:
+    first = min(path for path in (own.root / paths.RAW).rglob("*") if path.is_file())  # of every sample
+    fatal = hashlib.sha256(first.read_bytes()).hexdigest()
+    before = own.digest()
+    well = own.run("build", "--dry-run")
+    ill = hurt(own, tmp_path / "fatal", stage="audit", fatal=fatal, act=act).run(
+        "build", "--dry-run", "--film-timeout", "2"
+    )
+    made = [int(re.findall(r"by (\d+) films", text)[0]) for text in (well, ill)]
+    assert made[1] == made[0] - 1
+    assert own.digest() == before
 
 
 def test_a_build_with_a_fatal_film_is_the_four_stages_with_it(own: runs.Project, culprit: Any, tmp_path: Path) -> None:
